@@ -1,0 +1,202 @@
+"""The catalog: what point lookups need, in SQLite or PostgreSQL.
+
+The featurizer writes titles, reviews and trends, the monitor writes predictions and windows; the
+gateway and the command line read. Everything in it can be rebuilt from topics and tables.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from trending_shared.errors import SettingInvalid, StoreUnavailable
+
+metadata = sa.MetaData()
+UtcTime = sa.DateTime(timezone=True)
+
+titles = sa.Table(
+    "titles",
+    metadata,
+    sa.Column("title_id", sa.String(32), primary_key=True),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("source_id", sa.String(256), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("kind", sa.String(8), nullable=False),
+    sa.Column("year", sa.Integer),
+    sa.Column("genres", sa.JSON, nullable=False),
+    sa.Column("plot", sa.Text, nullable=False),
+    sa.Column("countries", sa.JSON, nullable=False),
+    sa.Column("language", sa.String(32)),
+    sa.Column("runtime_minutes", sa.Integer),
+    sa.Column("rating", sa.Float),
+    sa.Column("rating_count", sa.Integer),
+    sa.Column("license", sa.String(64), nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("page_hash", sa.String(64), nullable=False),
+    sa.Column("page_key", sa.Text, nullable=False),
+    sa.Column("fetched_at", UtcTime, nullable=False),
+    sa.Column("content_hash", sa.String(16), nullable=False),
+    sa.Column("text_hash", sa.String(16), nullable=False, index=True),
+    sa.Column("popularity", sa.JSON, nullable=False),
+)
+
+reviews = sa.Table(
+    "reviews",
+    metadata,
+    sa.Column("review_id", sa.String(32), primary_key=True),
+    sa.Column("title_id", sa.String(32), nullable=False, index=True),
+    sa.Column("day", sa.Date),
+    sa.Column("rating", sa.Float),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("author_hash", sa.String(64), index=True),
+    sa.Column("page_hash", sa.String(64), nullable=False),
+    sa.Column("fetched_at", UtcTime, nullable=False),
+)
+
+trends = sa.Table(
+    "trends",
+    metadata,
+    sa.Column("title_id", sa.String(32), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("score", sa.Float, nullable=False),
+    sa.Column("recent", sa.Float, nullable=False),
+    sa.Column("expected", sa.Float, nullable=False),
+    sa.Column("signals", sa.Integer, nullable=False),
+    sa.Index("trends_by_day", "day", "score"),
+)
+
+predictions = sa.Table(
+    "predictions",
+    metadata,
+    sa.Column("prediction_id", sa.String(36), primary_key=True),
+    sa.Column("request_id", sa.String(128), nullable=False),
+    sa.Column("correlation_id", sa.String(36), nullable=False),
+    sa.Column("model", sa.String(64), nullable=False),
+    sa.Column("model_version", sa.String(64), nullable=False),
+    sa.Column("alias", sa.String(32), nullable=False),
+    sa.Column("title_id", sa.String(32)),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("text_hash", sa.String(16), nullable=False),
+    sa.Column("probabilities", sa.JSON, nullable=False),
+    sa.Column("genres", sa.JSON, nullable=False),
+    sa.Column("served_at", UtcTime, nullable=False),
+    sa.Column("duration_ms", sa.Float, nullable=False),
+    sa.Column("window_id", sa.String(36)),
+    sa.Index("predictions_open", "model_version", "window_id"),
+)
+
+windows = sa.Table(
+    "windows",
+    metadata,
+    sa.Column("window_id", sa.String(36), primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False),
+    sa.Column("model_version", sa.String(64), nullable=False),
+    sa.Column("predictions", sa.Integer, nullable=False),
+    sa.Column("first_at", UtcTime, nullable=False),
+    sa.Column("last_at", UtcTime, nullable=False),
+    sa.Column("scores", sa.JSON, nullable=False),
+    sa.Column("drifted", sa.JSON, nullable=False),
+)
+
+
+class Catalog:
+    """One engine, and the few statements that two dialects spell differently."""
+
+    def __init__(self, url: str) -> None:
+        """Prepare the engine; nothing is connected yet.
+
+        Raises:
+            SettingInvalid: `CATALOG_URL` isn't one of the two kinds.
+        """
+        if not url.startswith(("sqlite+aiosqlite://", "postgresql+asyncpg://")):
+            raise SettingInvalid(
+                "CATALOG_URL: must start with sqlite+aiosqlite:// or postgresql+asyncpg://"
+            )
+        self.engine: AsyncEngine = create_async_engine(url, pool_pre_ping=True)
+        if url.startswith("sqlite"):
+            Path(url.split("///", 1)[1]).parent.mkdir(parents=True, exist_ok=True)
+            sa.event.listen(self.engine.sync_engine, "connect", _configure_sqlite)
+
+    async def create(self) -> None:
+        """Create the tables that don't exist yet; several services may do so at once.
+
+        Raises:
+            StoreUnavailable: the database didn't answer.
+        """
+        try:
+            async with self.engine.begin() as connection:
+                await connection.run_sync(metadata.create_all)
+        except SQLAlchemyError as error:
+            async with self.engine.connect() as connection:  # another one was faster
+                if not await connection.run_sync(_complete):
+                    raise StoreUnavailable(f"the catalog wasn't created: {error}") from error
+
+    async def upsert(
+        self,
+        connection: AsyncConnection,
+        table: sa.Table,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        newer: str | None = None,
+    ) -> int:
+        """Insert rows or replace those with the same primary key.
+
+        Args:
+            newer: a column; an existing row is replaced only by one that isn't older in it.
+
+        Returns:
+            How many rows were inserted or replaced.
+        """
+        if not rows:
+            return 0
+        keys = [column.name for column in table.primary_key.columns]
+        unique = {tuple(row[key] for key in keys): row for row in rows}
+        insert = self._insert(table)
+        values = {
+            column.name: insert.excluded[column.name]
+            for column in table.columns
+            if column.name not in keys and column.name in rows[0]
+        }
+        where = insert.excluded[newer] >= table.c[newer] if newer else None
+        statement = insert.on_conflict_do_update(index_elements=keys, set_=values, where=where)
+        result = await connection.execute(statement, [dict(row) for row in unique.values()])
+        return int(result.rowcount)
+
+    async def insert_new(
+        self, connection: AsyncConnection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Insert the rows whose primary key isn't there yet."""
+        if rows:
+            statement = self._insert(table).on_conflict_do_nothing()
+            await connection.execute(statement, [dict(row) for row in rows])
+
+    def _insert(self, table: sa.Table) -> Any:
+        dialect = sqlite if self.engine.dialect.name == "sqlite" else postgresql
+        return dialect.insert(table)
+
+    async def ping(self) -> bool:
+        try:
+            async with self.engine.connect() as connection:
+                await connection.execute(sa.text("SELECT 1"))
+        except (SQLAlchemyError, OSError):
+            return False
+        return True
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def _complete(connection: sa.Connection) -> bool:
+    return set(metadata.tables) <= set(sa.inspect(connection).get_table_names())
+
+
+def _configure_sqlite(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")  # readers don't wait for the writer
+    cursor.execute("PRAGMA busy_timeout=30000")  # two services write; each waits for the other
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()

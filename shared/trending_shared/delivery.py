@@ -1,0 +1,480 @@
+"""How messages reach handlers: at least once, in batches, nothing blocked and nothing lost.
+
+A service has one consumer. It reads all topics of the service, and their retry topics, as one
+FastStream batch subscriber with `NACK_ON_ERROR`: offsets are committed after every message of a
+batch was handled, postponed or parked. What comes out of a handler is published before that commit.
+
+    handled    the handler returned; its messages are published parked     it can never work
+    (`Rejected`, undecodable, retries used up): `<topic>-<group>-dlq`, with the reason postponed  it
+    can't work now: `<topic>-<group>-retry-<delay>`; a record that isn't due yet pauses its
+    partition halted     too many dead letters in a row: the consumer stops and says so, because a
+    bad deploy must not
+               empty a topic
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import ConsumerRecord as Record
+from aiokafka.errors import IllegalStateError
+from faststream import AckPolicy
+from faststream.exceptions import StopConsume
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaAckableMessage, KafkaMessage
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from trending_shared.clock import Clock, SystemClock
+from trending_shared.errors import Rejected, TrendingError, Unavailable
+from trending_shared.events import Event
+from trending_shared.logs import log_context
+from trending_shared.messages import Message, Position, decode
+from trending_shared.publishing import Publisher
+from trending_shared.topics import RETRY_DELAYS, dead_letter_topic, retry_topic
+
+log = structlog.get_logger()
+
+E = TypeVar("E", bound=Event)
+Answer = Iterable[Message[Any]] | None
+BatchHandler = Callable[[Sequence[Message[E]]], Answer | Awaitable[Answer]]
+EachHandler = Callable[[Message[E]], Answer | Awaitable[Answer]]
+
+DUE, ATTEMPT, REASON, DETAIL, ORIGIN = (
+    "trending-due",
+    "trending-attempt",
+    "trending-reason",
+    "trending-detail",
+    "trending-origin",
+)
+OURS = frozenset({DUE, ATTEMPT, REASON, DETAIL, ORIGIN})
+_MAX_DETAIL = 2000
+_AGE_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What happens on one kind of event."""
+
+    kind: type[Event]
+    handle: Callable[[Sequence[Message[Any]]], Awaitable[None]]
+
+
+class DeliveryMetrics:
+    """What every consumer counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.events = Counter(
+            "trending_events_consumed_total",
+            "Events by outcome; parked means a person must look, postponed that something is down",
+            ["topic", "outcome"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "trending_event_batch_seconds",
+            "Time a batch took; a rise shows what is slow before the lag does",
+            ["topic"],
+            buckets=(0.005, 0.02, 0.1, 0.5, 1, 2.5, 5, 15, 60, 300),
+            registry=registry,
+        )
+        self.age = Histogram(
+            "trending_event_age_seconds",
+            "From publication to the end of handling; a rise means the service falls behind",
+            ["topic"],
+            buckets=_AGE_BUCKETS,
+            registry=registry,
+        )
+        self.lag = Gauge(
+            "trending_consumer_lag",
+            "Records not yet handled by partition; a steady rise means too few replicas",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self.halted = Gauge(
+            "trending_consumer_halted",
+            "1 when too many dead letters in a row stopped the consumer",
+            registry=registry,
+        )
+
+
+@dataclass
+class Progress:
+    """How the consumer is getting on; read by the probe."""
+
+    started_at: datetime
+    last_at: datetime
+    busy_since: datetime | None = None
+    halted: str | None = None
+    lag: dict[tuple[str, int], int] = field(default_factory=dict)
+
+
+class Consumer:
+    """The one consumer of a service: routes events to handlers and decides what becomes of each.
+
+    Args:
+        service: consumer group, and part of the names of retry and dead-letter topics.
+        publisher: takes what handlers return, and what is parked or postponed.
+        batch_size: records handled at once.
+        dead_letter_limit: dead letters in a row after which the consumer halts.
+        delays: pauses before the first, second, … further attempt.
+    """
+
+    def __init__(
+        self,
+        *,
+        service: str,
+        publisher: Publisher,
+        registry: CollectorRegistry,
+        batch_size: int = 500,
+        dead_letter_limit: int = 100,
+        delays: Sequence[timedelta] = RETRY_DELAYS,
+        clock: Clock | None = None,
+    ) -> None:
+        self.service = service
+        self.publisher = publisher
+        self.batch_size = batch_size
+        self.dead_letter_limit = dead_letter_limit
+        self.delays = tuple(delays)
+        self.metrics = DeliveryMetrics(registry)
+        self.clock = clock or SystemClock()
+        now = self.clock.now()
+        self.progress = Progress(started_at=now, last_at=now)
+        self._routes: dict[type[Event], Route] = {}
+        self._dead_in_a_row = 0
+        self._resumes: set[asyncio.TimerHandle] = set()
+        self._originals: dict[Position, Record] = {}
+        self._subscriber: Any = None
+
+    # ------------------------------------------------------------ what is consumed
+
+    def on(self, kind: type[E], handle: BatchHandler[E]) -> None:
+        """Handle events of a class in batches; a plain `def` runs in a thread.
+
+        The messages a batch leads to are published when the handler returns. If it raises
+        `Unavailable`, the whole batch is postponed; on any other error it is halved until the
+        message that fails stands alone.
+        """
+
+        async def batched(messages: Sequence[Message[Any]]) -> None:
+            await self._whole(handle, cast("Sequence[Message[E]]", messages))
+
+        self._routes[kind] = Route(kind, batched)
+
+    def on_each(self, kind: type[E], handle: EachHandler[E], *, at_once: int = 1) -> None:
+        """Handle events of a class one by one, or up to `at_once` together and in no order."""
+
+        async def singly(messages: Sequence[Message[Any]]) -> None:
+            slots = asyncio.Semaphore(at_once)
+
+            async def one(message: Message[Any]) -> None:
+                async with slots:
+                    await self._whole(lambda batch: handle(batch[0]), [message])
+
+            if at_once == 1:
+                for message in messages:
+                    await one(message)
+                return
+            async with asyncio.TaskGroup() as group:
+                for message in messages:
+                    group.create_task(one(message))
+
+        self._routes[kind] = Route(kind, singly)
+
+    @property
+    def consumes(self) -> tuple[type[Event], ...]:
+        return tuple(self._routes)
+
+    def topics(self) -> list[str]:
+        """Every topic read: those of the events, then where their retries wait."""
+        main = [kind.topic for kind in self._routes]
+        return main + [retry_topic(topic, self.service, d) for topic in main for d in self.delays]
+
+    def subscribe(self, broker: KafkaBroker) -> None:
+        """Register with the broker; call once, after all `on`."""
+
+        async def parse(records: tuple[Record, ...]) -> KafkaMessage:
+            # FastStream's own parser decodes headers first, and skips a record where it can't.
+            return KafkaAckableMessage(
+                body=[],
+                headers={},
+                batch_headers=[],
+                reply_to="",
+                message_id=f"{records[0].offset}-{records[-1].offset}",
+                correlation_id=None,
+                raw_message=records,
+                consumer=self._subscriber.consumer,
+            )
+
+        async def pass_on(message: KafkaMessage) -> list[Record]:
+            return list(cast("tuple[Record, ...]", message.raw_message))
+
+        self._subscriber = broker.subscriber(
+            *self.topics(),
+            batch=True,
+            group_id=self.service,
+            auto_offset_reset="earliest",
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            max_records=self.batch_size,
+            batch_timeout_ms=200,
+            max_poll_interval_ms=30
+            * 60
+            * 1000,  # only our own idle clock; a hung handler shows in the probe
+            parser=parse,
+            decoder=pass_on,
+        )
+
+        @self._subscriber  # type: ignore[untyped-decorator]
+        async def deliver(records: list[Any]) -> None:
+            await self._deliver_and_commit(records)
+
+    # ------------------------------------------------------------ one batch
+
+    async def _deliver_and_commit(self, records: Sequence[Record]) -> None:
+        try:
+            rewinds = await self.deliver(records)
+        except StopConsume:
+            raise
+        except Exception:
+            # Kafka or the publisher is down: the batch is read again, but not in a hot loop.
+            log.exception("batch_not_delivered", records=len(records))
+            await asyncio.sleep(1)
+            raise
+        consumer = cast("AIOKafkaConsumer", self._subscriber.consumer)
+        for partition, (offset, due) in rewinds.items():
+            self._wait_until_due(consumer, partition, offset, due)
+        await self._measure_lag(consumer)
+
+    async def deliver(
+        self, records: Sequence[Record]
+    ) -> Mapping[TopicPartition, tuple[int, datetime]]:
+        """Handle a batch of records to the end.
+
+        Returns:
+            Where to read on, and when, for each partition whose next record isn't due yet.
+
+        Raises:
+            StopConsume: too many dead letters in a row.
+            BrokerUnavailable: something could be neither published, postponed nor parked.
+        """
+        self.progress.busy_since = self.clock.now()
+        self._originals = {
+            Position(record.topic, record.partition, record.offset): record for record in records
+        }
+        rewinds: dict[TopicPartition, tuple[int, datetime]] = {}
+        by_kind: dict[type[Event], list[Message[Any]]] = {}
+        try:
+            for position, record in self._originals.items():
+                partition = TopicPartition(record.topic, record.partition)
+                if partition in rewinds:
+                    continue
+                due = _due(record)
+                if due and due > self.clock.now():
+                    rewinds[partition] = (record.offset, due)
+                    continue
+                try:
+                    message = decode(
+                        headers=[h for h in record.headers if h[0] not in OURS],
+                        body=record.value,
+                        position=position,
+                        known=self._routes,
+                    )
+                except Rejected as error:
+                    await self._park(position, error)
+                else:
+                    by_kind.setdefault(type(message.event), []).append(message)
+            for kind, messages in by_kind.items():
+                with self.metrics.seconds.labels(kind.topic).time():
+                    await self._routes[kind].handle(messages)
+        finally:
+            now = self.clock.now()
+            self.progress.busy_since, self.progress.last_at = None, now
+        return rewinds
+
+    async def _whole(self, handle: BatchHandler[Any], messages: Sequence[Message[Any]]) -> None:
+        """Handle messages together; on failure find out which of them it was."""
+        try:
+            if len(messages) == 1:
+                with log_context(messages[0]):
+                    answer = await _call(handle, messages)
+            else:
+                answer = await _call(handle, messages)
+            await self.publisher.publish(answer or ())
+        except Unavailable as error:
+            for message in messages:
+                await self._postpone(_position(message), error)
+        except Exception as error:
+            if len(messages) == 1:
+                with log_context(messages[0]):
+                    await self._set_aside(_position(messages[0]), error)
+            else:
+                middle = len(messages) // 2
+                await self._whole(handle, messages[:middle])
+                await self._whole(handle, messages[middle:])
+        else:
+            self._count_handled(messages)
+
+    def _count_handled(self, messages: Sequence[Message[Any]]) -> None:
+        self._dead_in_a_row = 0
+        now = self.clock.now()
+        for message in messages:
+            topic = message.event.topic
+            self.metrics.events.labels(topic, "handled").inc()
+            if message.time:
+                age = (now - message.time).total_seconds()
+                self.metrics.age.labels(topic).observe(max(0.0, age))
+
+    # ------------------------------------------------------------ what can't be handled
+
+    async def _set_aside(self, position: Position, error: Exception) -> None:
+        if isinstance(error, Rejected):
+            await self._park(position, error)
+        else:
+            log.warning("handler_failed", position=str(position), exc_info=error)
+            await self._postpone(position, error)
+
+    async def _postpone(self, position: Position, error: Exception) -> None:
+        record = self._originals[position]
+        attempt = _attempt(record)
+        if attempt > len(self.delays):
+            await self._park(position, error)
+            return
+        origin = _origin(record)
+        delay = self.delays[attempt - 1]
+        due = self.clock.now() + delay
+        topic = origin.split(":")[0]
+        await self.publisher.publish_raw(
+            retry_topic(topic, self.service, delay),
+            key=record.key,
+            value=record.value,
+            headers=[
+                *_foreign_headers(record),
+                (DUE, str(int(due.timestamp() * 1000)).encode()),
+                (ATTEMPT, str(attempt + 1).encode()),
+                *_why(error, origin),
+            ],
+        )
+        self.metrics.events.labels(topic, "postponed").inc()
+        log.warning(
+            "event_postponed", origin=origin, attempt=attempt, due=due.isoformat(), **_said(error)
+        )
+
+    async def _park(self, position: Position, error: Exception) -> None:
+        record = self._originals[position]
+        origin = _origin(record)
+        topic = origin.split(":")[0]
+        await self.publisher.publish_raw(
+            dead_letter_topic(topic, self.service),
+            key=record.key,
+            value=record.value,
+            headers=[
+                *_foreign_headers(record),
+                (ATTEMPT, str(_attempt(record)).encode()),
+                *_why(error, origin),
+            ],
+        )
+        self.metrics.events.labels(topic, "parked").inc()
+        log.error("event_parked", origin=origin, **_said(error))
+        self._dead_in_a_row += 1
+        if self._dead_in_a_row >= self.dead_letter_limit:
+            last = _said(error)["reason"]
+            self.progress.halted = f"{self._dead_in_a_row} dead letters in a row, last: {last}"
+            self.metrics.halted.set(1)
+            log.critical("consumer_halted", reason=self.progress.halted)
+            raise StopConsume
+
+    # ------------------------------------------------------------ partitions
+
+    def _wait_until_due(
+        self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int, due: datetime
+    ) -> None:
+        """Put a partition back to a record that isn't due, and read on when it is.
+
+        The commit that follows stores the consumer's position, and so exactly what was handled.
+        """
+        if partition not in consumer.assignment():
+            return
+        consumer.seek(partition, offset)
+        consumer.pause(partition)
+        pause = max(0.0, (due - self.clock.now()).total_seconds())
+
+        def resume() -> None:
+            self._resumes.discard(handle)
+            if partition in consumer.assignment():
+                consumer.resume(partition)
+
+        handle = asyncio.get_running_loop().call_later(pause, resume)
+        self._resumes.add(handle)
+
+    async def _measure_lag(self, consumer: AIOKafkaConsumer) -> None:
+        self.progress.lag.clear()
+        self.metrics.lag.clear()
+        for partition in consumer.assignment():
+            end = consumer.highwater(partition)
+            if end is None:
+                continue
+            try:
+                position = await asyncio.wait_for(consumer.position(partition), timeout=1)
+            except (TimeoutError, IllegalStateError):
+                continue  # reassigned just now; its new owner measures it
+            lag = max(0, end - position)
+            self.progress.lag[partition.topic, partition.partition] = lag
+            self.metrics.lag.labels(partition.topic, str(partition.partition)).set(lag)
+
+    def close(self) -> None:
+        """Forget the partitions that wait; they are read again after the next start."""
+        for handle in self._resumes:
+            handle.cancel()
+        self._resumes.clear()
+
+
+def _position(message: Message[Any]) -> Position:
+    assert message.position is not None, "a delivered message has a position"
+    return message.position
+
+
+async def _call(handle: BatchHandler[Any], messages: Sequence[Message[Any]]) -> Answer:
+    if inspect.iscoroutinefunction(handle):
+        return cast("Answer", await handle(messages))
+    answer = await asyncio.to_thread(handle, messages)
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+def _header(record: Record, name: str) -> str | None:
+    value = next((value for key, value in record.headers if key == name), None)
+    return value.decode(errors="replace") if value is not None else None
+
+
+def _foreign_headers(record: Record) -> list[tuple[str, bytes]]:
+    return [(key, value or b"") for key, value in record.headers if key not in OURS]
+
+
+def _due(record: Record) -> datetime | None:
+    text = _header(record, DUE)
+    return datetime.fromtimestamp(int(text) / 1000, UTC) if text and text.isdigit() else None
+
+
+def _attempt(record: Record) -> int:
+    text = _header(record, ATTEMPT)
+    return int(text) if text and text.isdigit() else 1
+
+
+def _origin(record: Record) -> str:
+    return _header(record, ORIGIN) or f"{record.topic}:{record.partition}:{record.offset}"
+
+
+def _said(error: Exception) -> dict[str, str]:
+    reason = error.reason if isinstance(error, TrendingError) else type(error).__name__
+    return {"reason": reason, "detail": str(error)[:_MAX_DETAIL]}
+
+
+def _why(error: Exception, origin: str) -> list[tuple[str, bytes]]:
+    said = _said(error)
+    return [
+        (REASON, said["reason"].encode()),
+        (DETAIL, said["detail"].encode(errors="replace")),
+        (ORIGIN, origin.encode()),
+    ]

@@ -1,0 +1,61 @@
+"""Every error the house raises on purpose, in two kinds that decide what happens to a message.
+
+    TrendingError
+    ├── Rejected       can never work: the message is parked with this reason
+    └── Unavailable    can't work now: the message is tried again later
+
+Services add their own leaves beside the subject that raises them.
+"""
+
+
+class TrendingError(Exception):
+    """The root of all errors of this project."""
+
+    @property
+    def reason(self) -> str:
+        """The error's stable name in headers, rows, metrics and problem documents."""
+        return type(self).__name__
+
+
+class Rejected(TrendingError):
+    """Can never work, however often it is tried."""
+
+
+class Unavailable(TrendingError):
+    """Can't work now, and may work later."""
+
+
+class Undecodable(Rejected):
+    """A record's headers or body aren't what CloudEvents and our schemas ask for."""
+
+
+class UnknownEventType(Rejected):
+    """A record announces a type or version that this consumer doesn't know."""
+
+
+class EventTooLarge(Rejected):
+    """An event's body doesn't fit into one Kafka record."""
+
+
+class ObjectMissing(Rejected):
+    """An object was asked for under a key that the store doesn't hold."""
+
+
+class StoreUnavailable(Unavailable):
+    """The object store, a table or the catalog didn't answer."""
+
+
+class BrokerUnavailable(Unavailable):
+    """Kafka didn't take an event in time."""
+
+
+class ModelNotFound(Unavailable):
+    """No such model is in the registry, or an alias points at none yet."""
+
+
+class AliasMoved(TrendingError):
+    """Someone else moved the alias first; read it again and decide anew."""
+
+
+class SettingInvalid(TrendingError):
+    """A setting can't be used; the message names the variable and what would do."""

@@ -1,0 +1,425 @@
+"""Every fact that travels between services: one frozen class each, owner of its topic and key.
+
+A new optional field keeps the version. A changed meaning is a new class on a new topic. The
+ancestry of an event (id, cause, correlation) isn't part of its body: see `messages`.
+"""
+
+from datetime import date, datetime
+from typing import ClassVar, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+Kind = Literal["film", "show"]
+
+
+class Event(BaseModel):
+    """A fact in the past tense.
+
+    `key` decides the partition, so that facts about one thing stay in order; `natural_key` tells
+    apart the facts of one class that follow from one cause, and is what makes their ids
+    deterministic.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    topic: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    @property
+    def key(self) -> str:
+        raise NotImplementedError(f"{type(self).__name__} must name its key")
+
+    @property
+    def natural_key(self) -> str:
+        return self.key
+
+    @classmethod
+    def type_name(cls) -> str:
+        """The CloudEvents `type`: `trending.TitleScraped.v1`."""
+        return f"trending.{cls.__name__}.v{cls.version}"
+
+
+class Frozen(BaseModel):
+    """A part of an event."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class DayCount(Frozen):
+    """How often something was counted on one UTC day: views, watches, mentions."""
+
+    day: date
+    count: int = Field(ge=0)
+
+
+class Page(Frozen):
+    """Where a record came from: enough to find the raw bytes again, and to erase them."""
+
+    url: str
+    hash: str = Field(description="sha256 of the decoded body, in hex")
+    key: str = Field(description="where the object store keeps the gzip'd bytes")
+    fetched_at: AwareDatetime
+
+
+class RawTitle(Frozen):
+    """A title's fields as the page had them, before anyone judged them."""
+
+    name: str | None = None
+    kind: str | None = None
+    year: str | None = None
+    genres: tuple[str, ...] = ()
+    plot: str | None = None
+    countries: tuple[str, ...] = ()
+    language: str | None = None
+    runtime: str | None = None
+    age_rating: str | None = None
+    rating: str | None = None
+    rating_count: str | None = None
+    popularity: tuple[DayCount, ...] = ()
+
+
+class RawReview(Frozen):
+    """A review's fields as the page had them; its author only as a keyed hash."""
+
+    review_source_id: str | None = None
+    author_hash: str | None = Field(default=None, description="HMAC-SHA256 of the author, in hex")
+    text: str | None = None
+    rating: str | None = None
+    best_rating: str | None = None
+    day: str | None = None
+    language: str | None = None
+
+
+# ---------------------------------------------------------------- scraper
+
+
+class ScrapeJob(Event):
+    """Somebody wants a page of a source fetched; list pages lead to further jobs."""
+
+    topic: ClassVar[str] = "scrape-jobs"
+    source: str
+    url: str
+    page: Literal["list", "detail"] = "list"
+    depth: int = Field(default=0, ge=0, description="how many pages lie between the first and this")
+    max_pages: int = Field(
+        default=1000, ge=1, le=100_000, description="list pages to follow at most"
+    )
+
+    @property
+    def key(self) -> str:
+        """The host: one host is one partition, so its pace is kept by one scraper."""
+        return self.url.split("://", 1)[-1].split("/", 1)[0].lower()
+
+    @property
+    def natural_key(self) -> str:
+        return self.url
+
+
+class TitleScraped(Event):
+    """A page told something about a title."""
+
+    topic: ClassVar[str] = "titles-scraped"
+    source: str
+    source_id: str
+    page: Page
+    license: str
+    title: RawTitle
+
+    @property
+    def key(self) -> str:
+        return f"{self.source}:{self.source_id}"
+
+
+class ReviewScraped(Event):
+    """A page held a review of a title."""
+
+    topic: ClassVar[str] = "reviews-scraped"
+    source: str
+    source_id: str
+    page: Page
+    license: str
+    position: int = Field(ge=0, description="the review's place on its page, from 0")
+    review: RawReview
+
+    @property
+    def key(self) -> str:
+        return f"{self.source}:{self.source_id}"
+
+    @property
+    def natural_key(self) -> str:
+        return f"{self.key}:{self.review.review_source_id or self.position}"
+
+
+# ---------------------------------------------------------------- cleaner
+
+
+class TitleCleaned(Event):
+    """A title is normalised, valid, and lies in the table `titles`."""
+
+    topic: ClassVar[str] = "titles-cleaned"
+    title_id: str
+    source: str
+    source_id: str
+    page: Page
+    license: str
+    name: str
+    kind: Kind
+    year: int | None = None
+    genres: tuple[str, ...] = Field(description="canonical genres; empty means unknown, not none")
+    unknown_genres: tuple[str, ...] = Field(default=(), description="labels nobody could map")
+    plot: str
+    countries: tuple[str, ...] = ()
+    language: str | None = None
+    runtime_minutes: int | None = None
+    rating: float | None = Field(
+        default=None, description="mean viewer rating on a scale of 0 to 1"
+    )
+    rating_count: int | None = None
+    popularity: tuple[DayCount, ...] = ()
+    content_hash: str
+
+    @property
+    def key(self) -> str:
+        return self.title_id
+
+
+class ReviewCleaned(Event):
+    """A review is normalised, free of personal data, and lies in the table `reviews`."""
+
+    topic: ClassVar[str] = "reviews-cleaned"
+    review_id: str
+    title_id: str
+    source: str
+    source_id: str
+    page: Page
+    license: str
+    author_hash: str | None = None
+    text: str
+    rating: float | None = Field(default=None, description="on a scale of 0 to 1")
+    day: date | None = None
+    language: str | None = None
+    content_hash: str
+
+    @property
+    def key(self) -> str:
+        return self.title_id
+
+    @property
+    def natural_key(self) -> str:
+        return self.review_id
+
+
+class RecordRejected(Event):
+    """A scraped record didn't become a row; the reason says why."""
+
+    topic: ClassVar[str] = "records-rejected"
+    record: Literal["title", "review"]
+    source: str
+    source_id: str
+    page: Page
+    reason: str
+    detail: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.source}:{self.source_id}"
+
+
+# ---------------------------------------------------------------- featurizer
+
+
+class Trend(Frozen):
+    """How a title's signals moved against its own past; see the featurizer's `trends`."""
+
+    day: date
+    score: float = Field(description="log2 of recent rate over expected rate, shrunk; 0 is steady")
+    recent: float = Field(description="signals a day of late, exponentially decayed")
+    expected: float = Field(description="signals a day that its own past lets expect")
+    signals: int = Field(description="how many signals the score rests on")
+
+
+class FeaturesComputed(Event):
+    """A title's features lie in the table `features`, its entry in the catalog."""
+
+    topic: ClassVar[str] = "features-computed"
+    title_id: str
+    content_hash: str
+    text_hash: str
+    recipe: str
+    encoder: str
+    trend: Trend | None = None
+
+    @property
+    def key(self) -> str:
+        return self.title_id
+
+
+class DatasetRequested(Event):
+    """Somebody wants a dataset snapshot of everything known by now."""
+
+    topic: ClassVar[str] = "datasets-requested"
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return "datasets"
+
+
+class DatasetPublished(Event):
+    """A frozen dataset lies in the object store."""
+
+    topic: ClassVar[str] = "datasets-published"
+    dataset_id: str = Field(description="sha256 of the rows, first 16 hex digits")
+    manifest_key: str
+    titles: int
+    labelled: int
+    recipe: str
+    table_version: int
+
+    @property
+    def key(self) -> str:
+        return "datasets"
+
+    @property
+    def natural_key(self) -> str:
+        return self.dataset_id
+
+
+# ---------------------------------------------------------------- trainer
+
+
+class TrainingRequested(Event):
+    """Somebody, or the monitor, wants a model trained; without a dataset the newest is taken."""
+
+    topic: ClassVar[str] = "training-requested"
+    reason: str
+    dataset_id: str | None = None
+
+    @property
+    def key(self) -> str:
+        return "trainings"
+
+
+class ModelRegistered(Event):
+    """A model's bundle lies in the registry."""
+
+    topic: ClassVar[str] = "models-registered"
+    model: str = Field(description="the registry's name for the task: genres")
+    model_version: str
+    algorithm: str
+    dataset_id: str
+    macro_f1: float
+    wandb_run: str | None = None
+
+    @property
+    def key(self) -> str:
+        return self.model
+
+    @property
+    def natural_key(self) -> str:
+        return f"{self.model}:{self.model_version}"
+
+
+class ModelPromoted(Event):
+    """An alias points at another model now."""
+
+    topic: ClassVar[str] = "models-promoted"
+    model: str
+    model_version: str
+    alias: str
+    number: int = Field(description="how often this alias has moved")
+    previous: str | None = None
+    reasons: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        return self.model
+
+    @property
+    def natural_key(self) -> str:
+        return f"{self.model}:{self.alias}:{self.number}"
+
+
+class ModelRefused(Event):
+    """A trained model didn't pass the gate, or a training gave none; the champion stays."""
+
+    topic: ClassVar[str] = "models-refused"
+    model: str
+    model_version: str | None = None
+    dataset_id: str | None = None
+    reasons: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        return self.model
+
+    @property
+    def natural_key(self) -> str:
+        return f"{self.model}:{self.model_version}"
+
+
+# ---------------------------------------------------------------- inference and monitor
+
+
+class PredictionServed(Event):
+    """The gateway answered one text."""
+
+    topic: ClassVar[str] = "predictions-served"
+    prediction_id: str
+    request_id: str
+    model: str
+    model_version: str
+    alias: str
+    title_id: str | None = None
+    text: str = Field(description="the normalised text the model saw")
+    text_hash: str
+    probabilities: dict[str, float]
+    genres: tuple[str, ...]
+    served_at: datetime
+    duration_ms: float
+
+    @property
+    def key(self) -> str:
+        return self.prediction_id
+
+
+class DriftDetected(Event):
+    """A window of predictions differs from what the model was trained on."""
+
+    topic: ClassVar[str] = "drift-detected"
+    window_id: str
+    model: str
+    model_version: str
+    predictions: int
+    first_at: AwareDatetime
+    last_at: AwareDatetime
+    scores: dict[str, float] = Field(description="population stability index by feature")
+    drifted: tuple[str, ...]
+    threshold: float
+
+    @property
+    def key(self) -> str:
+        return self.model
+
+    @property
+    def natural_key(self) -> str:
+        return self.window_id
+
+
+EVENTS: tuple[type[Event], ...] = (
+    ScrapeJob,
+    TitleScraped,
+    ReviewScraped,
+    TitleCleaned,
+    ReviewCleaned,
+    RecordRejected,
+    FeaturesComputed,
+    DatasetRequested,
+    DatasetPublished,
+    TrainingRequested,
+    ModelRegistered,
+    ModelPromoted,
+    ModelRefused,
+    PredictionServed,
+    DriftDetected,
+)

@@ -1,0 +1,146 @@
+"""Publishing events: in order per key, acknowledged by all replicas, without waiting one by one.
+
+FastStream's own publisher costs 0.35 ms of CPU a message and its batches ignore keys; aiokafka's
+idempotent producer keeps the order of each partition across its own retries, and costs a thirtieth.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from prometheus_client import CollectorRegistry, Counter
+
+from trending_shared.clock import Clock, SystemClock
+from trending_shared.errors import BrokerUnavailable, EventTooLarge
+from trending_shared.messages import Message
+from trending_shared.settings import KafkaSettings
+
+log = structlog.get_logger()
+
+MAX_RECORD = 1_000_000  # bytes; the broker's own default limit is 1 MiB
+
+
+class RawPublisher(Protocol):
+    """Sends records as they are; what delivery needs to park and postpone."""
+
+    async def publish_raw(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]],
+    ) -> None: ...
+
+
+class Publisher(RawPublisher, Protocol):
+    """Sends messages; returns when every one is stored by Kafka."""
+
+    async def publish(self, messages: Iterable[Message[Any]]) -> None: ...
+
+
+class KafkaPublisher:
+    """The real publisher; an async context manager that owns one idempotent producer."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        *,
+        service: str,
+        code_version: str,
+        registry: CollectorRegistry,
+        clock: Clock | None = None,
+    ) -> None:
+        self._kafka = kafka
+        self._service = service
+        self._code_version = code_version
+        self._clock = clock or SystemClock()
+        self._producer: AIOKafkaProducer | None = None
+        self._published = Counter(
+            "trending_events_published_total",
+            "Events acknowledged by Kafka; a fall to zero means the service stopped producing",
+            ["topic"],
+            registry=registry,
+        )
+
+    async def __aenter__(self) -> Self:
+        self._producer = AIOKafkaProducer(
+            **self._kafka.connection,
+            client_id=f"trending-{self._service}",
+            enable_idempotence=True,
+            acks="all",
+            compression_type="gzip",
+            linger_ms=0,
+            max_request_size=MAX_RECORD,
+            max_batch_size=256 * 1024,
+            request_timeout_ms=40_000,  # a broker that restarts is back well within this
+        )
+        await self._producer.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._producer:
+            await self._producer.stop()
+            self._producer = None
+
+    async def publish(self, messages: Iterable[Message[Any]]) -> None:
+        """Send messages, each to its class's topic under its key; keep their order for each key.
+
+        Raises:
+            EventTooLarge: a body doesn't fit into a record; those before it may have been sent.
+            BrokerUnavailable: Kafka didn't acknowledge all of them in time.
+        """
+        now = self._clock.now()
+        await self._send(
+            [
+                (
+                    message.event.topic,
+                    message.event.key.encode(),
+                    message.body(),
+                    message.headers(source=self._service, code_version=self._code_version, now=now),
+                )
+                for message in messages
+            ]
+        )
+
+    async def publish_raw(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]],
+    ) -> None:
+        """Send one record as it is; raises as `publish` does."""
+        await self._send([(topic, key, value, list(headers))])
+
+    async def _send(
+        self, records: Sequence[tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]]]]
+    ) -> None:
+        if self._producer is None:
+            raise BrokerUnavailable("the publisher isn't started")
+        for topic, _, value, _ in records:
+            if value is not None and len(value) > MAX_RECORD - 4096:
+                raise EventTooLarge(f"{len(value)} bytes for {topic}; a record holds {MAX_RECORD}")
+        try:
+            futures = [
+                await self._producer.send(topic, value=value, key=key, headers=headers)
+                for topic, key, value, headers in records
+            ]
+            if futures:
+                await asyncio.gather(*futures)
+        except MessageSizeTooLargeError as error:
+            raise EventTooLarge(str(error)) from error
+        except KafkaError as error:
+            raise BrokerUnavailable(f"Kafka took no event: {error!r}") from error
+        for topic, *_ in records:
+            self._published.labels(topic).inc()

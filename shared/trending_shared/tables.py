@@ -1,0 +1,172 @@
+"""Delta Lake tables that know which Kafka records they hold.
+
+Each append is one commit that records, as Delta application transactions, the highest Kafka offset
+of every partition it came from. A batch that is read again finds its records below that mark and
+appends nothing: exactly once into the table, without Kafka transactions. Source: Delta transaction
+protocol, "Transaction Identifiers".
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import stamina
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from trending_shared.errors import StoreUnavailable
+from trending_shared.messages import Position
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+
+
+class OffsetTable:
+    """An append-only table fed from Kafka.
+
+    Args:
+        url: the object store's URL; the table lies at `<url>/tables/<name>`.
+        schema: Arrow schema; a row is a mapping with these names.
+        owner: the consumer group; several groups may feed one table.
+    """
+
+    def __init__(self, url: str, name: str, *, schema: pa.Schema, owner: str) -> None:
+        root = url.rstrip("/")
+        self.uri = f"{root}/tables/{name}"
+        if urlsplit(root).scheme == "file":
+            self.uri = unquote(urlsplit(self.uri).path)
+        self.schema = schema
+        self.owner = owner
+        self._table: DeltaTable | None = None
+
+    def open(self) -> DeltaTable:
+        """The table at its newest version, created if there is none.
+
+        Raises:
+            StoreUnavailable: the table's storage didn't answer.
+        """
+        try:
+            if self._table is None:
+                try:
+                    self._table = DeltaTable(self.uri, storage_options=storage_options())
+                except TableNotFoundError:
+                    self._table = DeltaTable.create(
+                        self.uri,
+                        schema=self.schema,
+                        mode="ignore",
+                        storage_options=storage_options(),
+                    )
+            self._table.update_incremental()
+        except (DeltaError, OSError) as error:
+            self._table = None
+            raise StoreUnavailable(f"table {self.uri}: {error}") from error
+        return self._table
+
+    @stamina.retry(on=CommitFailedError, attempts=10, wait_initial=0.02, wait_max=0.5)
+    def _commit(self, rows: Sequence[tuple[Position, Row]]) -> int:
+        table = self.open()
+        marks: dict[str, int] = {}
+        new: list[Row] = []
+        for position, row in rows:
+            app = f"{self.owner}:{position.topic}:{position.partition}"
+            known = table.transaction_version(app)
+            if known is None or position.offset > known:
+                new.append(row)
+            marks[app] = max(position.offset, marks.get(app, -1))
+        if not new:
+            return 0
+        write_deltalake(
+            table,
+            pa.Table.from_pylist([dict(row) for row in new], schema=self.schema),
+            mode="append",
+            commit_properties=CommitProperties(
+                app_transactions=[Transaction(app, mark) for app, mark in marks.items()]
+            ),
+        )
+        return len(new)
+
+    def append(self, rows: Iterable[tuple[Position, Row]]) -> int:
+        """Append the rows whose records aren't in the table yet, in one commit.
+
+        A concurrent commit of the same partition (its former owner, still at work) makes Delta
+        refuse ours; the marks are then read anew and what is left is appended.
+
+        Args:
+            rows: each with the position of the record it came from; several rows may share one.
+
+        Returns:
+            How many rows were appended.
+
+        Raises:
+            StoreUnavailable: the table's storage didn't answer.
+        """
+        listed = list(rows)
+        if not listed:
+            return 0
+        try:
+            return self._commit(listed)
+        except (DeltaError, OSError) as error:
+            self._table = None
+            raise StoreUnavailable(f"table {self.uri}: {error}") from error
+
+    def read(self, columns: Sequence[str] | None = None, *, version: int | None = None) -> pa.Table:
+        """The rows of the newest version, or of a given one."""
+        if version is not None:
+            old = DeltaTable(self.uri, version=version, storage_options=storage_options())
+            return old.to_pyarrow_table(columns=list(columns) if columns else None)
+        return self.open().to_pyarrow_table(columns=list(columns) if columns else None)
+
+    def version(self) -> int:
+        return int(self.open().version())
+
+
+class Follower(Generic[T]):
+    """Keeps something up to date with a table by reading each data file once, whoever wrote it.
+
+    After a restart or a rebalance the next `refresh` reads what others appended meanwhile, so no
+    state has to be handed over.
+    """
+
+    def __init__(self, table: OffsetTable, columns: Sequence[str]) -> None:
+        self._table = table
+        self._columns = list(columns)
+        self._seen: set[str] = set()
+
+    def new_rows(self) -> pa.Table:
+        """The rows of data files not seen before, columns as asked for."""
+        table = self._table.open()
+        files = set(table.file_uris())
+        fresh = files - self._seen
+        empty = self._table.schema.empty_table().select(self._columns)
+        if not fresh:
+            return empty
+        dataset = table.to_pyarrow_dataset()
+        parts = [
+            fragment.to_table(columns=self._columns, schema=dataset.schema)
+            for fragment in dataset.get_fragments()
+            if any(uri.endswith(fragment.path) for uri in fresh)
+        ]
+        self._seen = files
+        return pa.concat_tables([empty.cast(parts[0].schema), *parts]) if parts else empty
+
+
+def latest(table: pa.Table, *, by: str, order: str) -> pa.Table:
+    """The last row of each `by` in the sense of `order`.
+
+    Shapes: n rows in, as many rows out as there are distinct values of `by`, sorted by it.
+    """
+    ordered = table.sort_by([(by, "ascending"), (order, "ascending")]).combine_chunks()
+    if ordered.num_rows < 2:
+        return ordered
+    keys = ordered.column(by).combine_chunks()
+    last_of_its_kind = pc.not_equal(keys[:-1], keys[1:])
+    return ordered.filter(pa.concat_arrays([last_of_its_kind, pa.array([True])]))
+
+
+def storage_options() -> dict[str, str] | None:
+    """What delta-rs needs for S3 from the usual `AWS_…` variables; a folder needs nothing."""
+    options = {key: value for key, value in os.environ.items() if key.startswith("AWS_")}
+    return options or None

@@ -1,0 +1,86 @@
+"""Events with sensible fields, so that a test names only what it is about."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from trending_shared.events import (
+    Page,
+    RawReview,
+    RawTitle,
+    ReviewScraped,
+    TitleCleaned,
+    TitleScraped,
+)
+
+
+def a_page(**changes: Any) -> Page:
+    fields: dict[str, Any] = {
+        "url": "http://films.example/titles/alien-1979",
+        "hash": "ab" * 32,
+        "key": "raw/ab/abab.gz",
+        "fetched_at": datetime(2026, 11, 1, 12, tzinfo=UTC),
+    }
+    return Page(**(fields | changes))
+
+
+def a_title_scraped(
+    *, source_id: str = "alien-1979", page: Page | None = None, **raw: Any
+) -> TitleScraped:
+    fields: dict[str, Any] = {
+        "name": "Alien",
+        "kind": "Movie",
+        "year": "1979",
+        "genres": ("Horror", "Sci-Fi & Fantasy"),
+        "plot": "The crew of a freighter answers a call from a silent moon and brings it home.",
+        "countries": ("United Kingdom", "United States"),
+        "language": "English",
+        "runtime": "PT117M",
+    }
+    return TitleScraped(
+        source="demo",
+        source_id=source_id,
+        page=page or a_page(),
+        license="CC0-1.0",
+        title=RawTitle(**(fields | raw)),
+    )
+
+
+def a_review_scraped(
+    *, source_id: str = "alien-1979", position: int = 0, page: Page | None = None, **raw: Any
+) -> ReviewScraped:
+    fields: dict[str, Any] = {
+        "author_hash": "cd" * 32,
+        "text": "Slow, silent and terrifying; the ship itself is the best actor in it.",
+        "rating": "9",
+        "best_rating": "10",
+        "day": "2026-10-20",
+        "language": "en",
+    }
+    return ReviewScraped(
+        source="demo",
+        source_id=source_id,
+        page=page or a_page(),
+        license="CC0-1.0",
+        position=position,
+        review=RawReview(**(fields | raw)),
+    )
+
+
+def a_title_cleaned(**changes: Any) -> TitleCleaned:
+    fields: dict[str, Any] = {
+        "title_id": "t_0123456789abcdef",
+        "source": "demo",
+        "source_id": "alien-1979",
+        "page": a_page(),
+        "license": "CC0-1.0",
+        "name": "Alien",
+        "kind": "film",
+        "year": 1979,
+        "genres": ("Horror", "Sci-Fi & Fantasy"),
+        "plot": "The crew of a freighter answers a call from a silent moon and brings it home.",
+        "countries": ("United Kingdom", "United States"),
+        "language": "English",
+        "runtime_minutes": 117,
+        "content_hash": "0123456789abcdef",
+    }
+    return TitleCleaned(**(fields | changes))

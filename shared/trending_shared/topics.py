@@ -1,0 +1,135 @@
+"""Which topics there are, with their partitions and retention, and how they come to be."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import stamina
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from trending_shared.errors import BrokerUnavailable
+from trending_shared.events import (
+    EVENTS,
+    DatasetPublished,
+    DatasetRequested,
+    DriftDetected,
+    Event,
+    ModelPromoted,
+    ModelRefused,
+    ModelRegistered,
+    ScrapeJob,
+    TrainingRequested,
+)
+
+log = structlog.get_logger()
+
+FOREVER = timedelta(milliseconds=-1)
+RETRY_DELAYS = (timedelta(seconds=10), timedelta(minutes=2), timedelta(minutes=10))
+_FEW: tuple[type[Event], ...] = (
+    DatasetPublished,
+    DatasetRequested,
+    DriftDetected,
+    ModelPromoted,
+    ModelRefused,
+    ModelRegistered,
+    TrainingRequested,
+)  # a handful a day, and their order matters across keys: one partition, kept for ever
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it is created. `retention` below zero keeps records for ever."""
+
+    name: str
+    partitions: int
+    retention: timedelta
+
+    def new_topic(self, replication_factor: int) -> NewTopic:
+        milliseconds = max(-1, int(self.retention.total_seconds() * 1000))
+        return NewTopic(
+            name=self.name,
+            num_partitions=self.partitions,
+            replication_factor=replication_factor,
+            topic_configs={"retention.ms": str(milliseconds), "cleanup.policy": "delete"},
+        )
+
+
+def topic_spec(event: type[Event], *, partitions: int = 3) -> TopicSpec:
+    """The topic of an event class."""
+    if event in _FEW:
+        return TopicSpec(event.topic, 1, FOREVER)
+    if event is ScrapeJob:
+        return TopicSpec(event.topic, partitions, timedelta(days=14))
+    return TopicSpec(event.topic, partitions, timedelta(days=90))
+
+
+def retry_topic(topic: str, group: str, delay: timedelta) -> str:
+    """Where a message of `topic` waits that `group` couldn't handle.
+
+    `titles-scraped-cleaner-retry-10s`.
+    """
+    seconds = int(delay.total_seconds())
+    pause = f"{seconds // 60}m" if seconds >= 60 and seconds % 60 == 0 else f"{seconds}s"
+    return f"{topic}-{group}-retry-{pause}"
+
+
+def dead_letter_topic(topic: str, group: str) -> str:
+    """Where a message of `topic` is parked that `group` can never handle."""
+    return f"{topic}-{group}-dlq"
+
+
+def group_topics(
+    events: Iterable[type[Event]], group: str, delays: Sequence[timedelta] = RETRY_DELAYS
+) -> list[TopicSpec]:
+    """The retry and dead-letter topics of a consumer group."""
+    specs = []
+    for event in events:
+        specs += [
+            TopicSpec(retry_topic(event.topic, group, delay), 1, timedelta(days=7))
+            for delay in delays
+        ]
+        specs.append(TopicSpec(dead_letter_topic(event.topic, group), 1, FOREVER))
+    return specs
+
+
+def all_event_topics(*, partitions: int = 3) -> list[TopicSpec]:
+    return [topic_spec(event, partitions=partitions) for event in EVENTS]
+
+
+@stamina.retry(on=BrokerUnavailable, attempts=None, timeout=60, wait_initial=0.2, wait_max=3)
+async def ensure_topics(
+    specs: Sequence[TopicSpec], kafka: dict[str, Any], replication: int
+) -> None:
+    """Create the topics that don't exist yet, waiting up to a minute for the broker.
+
+    Args:
+        specs: the topics wanted; existing ones are left as they are.
+        kafka: connection options as aiokafka takes them (`KafkaSettings.connection`).
+        replication: replication factor of new topics.
+
+    Raises:
+        BrokerUnavailable: the broker didn't answer or refused.
+    """
+    admin = AIOKafkaAdminClient(**kafka)
+    try:
+        await admin.start()
+        missing = {spec.name: spec for spec in specs}
+        for name in await admin.list_topics():
+            missing.pop(name, None)
+        if not missing:
+            return
+        answer = await admin.create_topics(
+            [spec.new_topic(replication) for spec in missing.values()], timeout_ms=30_000
+        )
+        for name, code, *_ in answer.topic_errors:
+            error = for_code(code)
+            if code and error is not TopicAlreadyExistsError:
+                raise BrokerUnavailable(f"topic {name} wasn't created: {error.__name__}")
+        log.info("topics_created", topics=sorted(missing))
+    except (KafkaError, OSError) as error:
+        raise BrokerUnavailable(f"Kafka at {kafka['bootstrap_servers']}: {error}") from error
+    finally:
+        await admin.close()

@@ -1,0 +1,168 @@
+"""What the five consuming services have in common.
+
+One broker, one consumer, probes, and a process around them.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
+
+import structlog
+import uvicorn
+from faststream.asgi import AsgiFastStream
+from faststream.kafka import KafkaBroker
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
+from prometheus_client import CollectorRegistry
+
+from trending_shared.clock import Clock
+from trending_shared.delivery import Consumer
+from trending_shared.errors import SettingInvalid
+from trending_shared.events import Event
+from trending_shared.logs import configure_logs
+from trending_shared.probes import Check, probe_routes
+from trending_shared.publishing import KafkaPublisher
+from trending_shared.settings import (
+    KafkaSettings,
+    ServiceSettings,
+    describe_settings,
+    read_settings,
+)
+from trending_shared.topics import ensure_topics, group_topics, topic_spec
+
+log = structlog.get_logger()
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+class WorkerApp(AsgiFastStream):
+    """A consuming service as an ASGI application.
+
+    `consumer` and `produces` say what travels in and out; the contracts are generated from them.
+    """
+
+    consumer: Consumer
+    produces: tuple[type[Event], ...]
+
+
+def create_broker(kafka: KafkaSettings, *, service: str) -> KafkaBroker:
+    """The FastStream broker of a service.
+
+    Topics are ours to create, and delivery is `Consumer`'s.
+    """
+    return KafkaBroker(
+        kafka.bootstrap_servers,
+        client_id=f"trending-{service}",
+        security=_security(kafka),
+        allow_auto_create_topics=False,
+        graceful_timeout=30,  # longer than a normal batch; then it is read again after the start
+        logger=None,
+    )
+
+
+def worker_app(
+    settings: ServiceSettings,
+    *,
+    consumer: Consumer,
+    publisher: KafkaPublisher,
+    registry: CollectorRegistry,
+    clock: Clock,
+    produces: Sequence[type[Event]],
+    ready: Mapping[str, Check] | None = None,
+    lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None,
+) -> WorkerApp:
+    """Connect a consumer to Kafka and give it probes.
+
+    Args:
+        produces: the events this service publishes; their topics are created with those it
+        consumes. ready: what must answer besides the broker before the service is ready. lifespan:
+        entered before the first message, left after the last.
+    """
+    broker = create_broker(settings.kafka, service=consumer.service)
+    consumer.subscribe(broker)
+
+    @asynccontextmanager
+    async def life() -> AsyncIterator[None]:
+        kinds = {*consumer.consumes, *produces}
+        specs = [topic_spec(kind, partitions=settings.kafka.partitions) for kind in kinds]
+        specs += group_topics(consumer.consumes, consumer.service, consumer.delays)
+        await ensure_topics(specs, settings.kafka.connection, settings.kafka.replication_factor)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(publisher)
+            if lifespan:
+                await stack.enter_async_context(lifespan())
+            log.info("service_started", consumes=[kind.topic for kind in consumer.consumes])
+            yield
+            consumer.close()
+            log.info("service_stopped")
+
+    async def kafka_answers() -> bool:
+        return bool(await broker.ping(timeout=2))
+
+    app = WorkerApp(
+        broker,
+        lifespan=life,
+        logger=None,
+        asgi_routes=probe_routes(
+            registry,
+            ready={"kafka": kafka_answers, **(ready or {})},
+            consumer=consumer,
+            clock=clock,
+        ),
+    )
+    app.consumer = consumer
+    app.produces = tuple(produces)
+    return app
+
+
+def _security(kafka: KafkaSettings) -> BaseSecurity | None:
+    context = kafka.connection.get("ssl_context")
+    if not kafka.security_protocol.startswith("SASL"):
+        return BaseSecurity(ssl_context=context, use_ssl=True) if context else None
+    kinds = {
+        "PLAIN": SASLPlaintext,
+        "SCRAM-SHA-256": SASLScram256,
+        "SCRAM-SHA-512": SASLScram512,
+    }
+    return kinds[kafka.sasl_mechanism](
+        username=kafka.sasl_username or "",
+        password=kafka.sasl_password.get_secret_value() if kafka.sasl_password else "",
+        ssl_context=context,
+        use_ssl=context is not None,
+    )
+
+
+def run(service: str, cls: type[S], create_app: Callable[[S], Any]) -> None:
+    """The process of a service.
+
+    Settings, logs, server. ends with status 78 (EX_CONFIG) on a bad setting.
+    """
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        sys.stdout.write(
+            f"usage: python -m trending_{service}\n\nSettings are environment variables:\n"
+            f"{describe_settings(cls)}\n{describe_settings(KafkaSettings)}\n"
+        )
+        return
+    try:
+        settings = read_settings(cls)
+        configure_logs(service=service, level=settings.log_level, format=settings.log_format)
+        app = create_app(settings)
+    except SettingInvalid as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(os.EX_CONFIG) from error
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=30,
+        )
+    )
+    asyncio.run(server.serve())
+    if not server.started:
+        raise SystemExit(1)
