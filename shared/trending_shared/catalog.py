@@ -4,19 +4,36 @@ The featurizer writes titles, reviews and trends, the monitor writes predictions
 gateway and the command line read. Everything in it can be rebuilt from topics and tables.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from trending_shared.errors import SettingInvalid, StoreUnavailable
 
 metadata = sa.MetaData()
-UtcTime = sa.DateTime(timezone=True)
+
+
+class UtcTime(sa.TypeDecorator[datetime]):
+    """An instant; SQLite forgets time zones, so every value goes in and comes out in UTC."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
 
 titles = sa.Table(
     "titles",
@@ -134,6 +151,31 @@ class Catalog:
             async with self.engine.connect() as connection:  # another one was faster
                 if not await connection.run_sync(_complete):
                     raise StoreUnavailable(f"the catalog wasn't created: {error}") from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may read first and write then, and commits if nothing was raised.
+
+        Raises:
+            StoreUnavailable: the database didn't answer, or stayed locked.
+        """
+        try:
+            async with self.engine.begin() as connection:
+                if self.engine.dialect.name == "sqlite":
+                    # Take the write lock first: a read that turns into a write can't wait for it.
+                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+        except (DBAPIError, OSError) as error:
+            raise StoreUnavailable(f"the catalog: {error}") from error
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reads; raises as `transaction` does."""
+        try:
+            async with self.engine.connect() as connection:
+                yield connection
+        except (DBAPIError, OSError) as error:
+            raise StoreUnavailable(f"the catalog: {error}") from error
 
     async def upsert(
         self,

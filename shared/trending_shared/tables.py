@@ -8,7 +8,7 @@ protocol, "Transaction Identifiers".
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -20,7 +20,6 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from trending_shared.errors import StoreUnavailable
 from trending_shared.messages import Position
 
-T = TypeVar("T")
 Row = Mapping[str, Any]
 
 
@@ -123,7 +122,7 @@ class OffsetTable:
         return int(self.open().version())
 
 
-class Follower(Generic[T]):
+class Follower:
     """Keeps something up to date with a table by reading each data file once, whoever wrote it.
 
     After a restart or a rebalance the next `refresh` reads what others appended meanwhile, so no

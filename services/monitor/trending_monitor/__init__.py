@@ -1,0 +1,1 @@
+"""The monitor: windows of predictions, drift against the model's reference, gauges."""

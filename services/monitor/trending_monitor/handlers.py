@@ -1,0 +1,11 @@
+"""What the monitor does when something happens."""
+
+from trending_monitor.monitoring import Monitor
+from trending_shared.delivery import Consumer
+from trending_shared.events import ModelPromoted, PredictionServed, TitleCleaned
+
+
+def register_handlers(consumer: Consumer, monitor: Monitor) -> None:
+    consumer.on(PredictionServed, monitor.on_predictions_served)
+    consumer.on(TitleCleaned, monitor.on_titles_cleaned)
+    consumer.on_each(ModelPromoted, monitor.on_model_promoted)

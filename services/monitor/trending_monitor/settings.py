@@ -1,0 +1,22 @@
+"""What the monitor can be told (`MONITOR_…`)."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from trending_shared.settings import ServiceSettings
+
+
+class MonitorSettings(ServiceSettings):
+    """How large a window is, and when it counts as drifted."""
+
+    model_config = SettingsConfigDict(env_prefix="MONITOR_")
+
+    port: int = Field(default=8106, ge=0, le=65535)
+    window_size: int = Field(
+        default=500,
+        ge=20,
+        description="predictions of one model in a window; smaller ones drift by chance alone",
+    )
+    drift_threshold: float = Field(
+        default=0.25, gt=0, description="population stability index from which a feature drifted"
+    )

@@ -1,0 +1,147 @@
+"""Predictions in, windows and drift out, each once."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
+
+from trending_monitor.metrics import MonitorMetrics
+from trending_monitor.monitoring import Monitor
+from trending_monitor.windows import PredictionWindows
+from trending_shared.catalog import Catalog, predictions, windows
+from trending_shared.clock import FrozenClock
+from trending_shared.errors import ModelNotFound
+from trending_shared.events import PredictionServed
+from trending_shared.messages import Message
+from trending_shared.registry import Histogram, Manifest, ModelRegistry, model_version
+from trending_shared.storage import ObjectStore
+from trending_shared.testing import delivered
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+VERSION = model_version(b"graph", {})
+
+
+@pytest.fixture
+async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
+    catalog = Catalog(f"sqlite+aiosqlite:///{tmp_path / 'catalog.db'}")
+    await catalog.create()
+    yield catalog
+    await catalog.close()
+
+
+def a_monitor(catalog: Catalog, *, size: int = 20) -> Monitor:
+    registry = ModelRegistry(ObjectStore.at("memory:///"))
+    registry.register(
+        b"graph",
+        Manifest(
+            name="genres",
+            version=VERSION,
+            algorithm="tfidf-logreg",
+            labels=("Drama",),
+            thresholds={},
+            recipe="r",
+            dataset_id="d",
+            dataset_manifest="m",
+            metrics={},
+            reference={"text_words": Histogram(edges=(0, 5, 10), shares=(0.5, 0.5))},
+            parity={},
+            created_at=NOW,
+            code_version="1",
+            training_id="t",
+            onnx_sha256=hashlib.sha256(b"graph").hexdigest(),
+            onnx_bytes=5,
+        ),
+    )
+    return Monitor(
+        windows=PredictionWindows(catalog, size=size),
+        registry=registry,
+        metrics=MonitorMetrics(CollectorRegistry()),
+        clock=FrozenClock(NOW),
+        threshold=0.25,
+    )
+
+
+def served(n: int, *, words: int, version: str = VERSION) -> Message[PredictionServed]:
+    message = delivered(
+        PredictionServed(
+            prediction_id=str(UUID(int=n)),
+            request_id="r",
+            model="genres",
+            model_version=version,
+            alias="champion",
+            text="w " * words,
+            text_hash="h",
+            probabilities={"Drama": 0.5},
+            genres=("Drama",),
+            served_at=NOW + timedelta(seconds=n),
+            duration_ms=1.0,
+        )
+    )
+    return replace(message, id=uuid4())
+
+
+def steady(first: int, last: int) -> list[Message[PredictionServed]]:
+    return [served(n, words=2 if n % 2 else 7) for n in range(first, last)]
+
+
+def odd(first: int, last: int) -> list[Message[PredictionServed]]:
+    return [served(n, words=9) for n in range(first, last)]
+
+
+async def count(catalog: Catalog, table: sa.Table) -> int:
+    async with catalog.reading() as connection:
+        found = await connection.execute(sa.select(sa.func.count()).select_from(table))
+        return int(found.scalar_one())
+
+
+async def test_a_window_that_is_not_full_is_not_measured(catalog: Catalog) -> None:
+    assert await a_monitor(catalog).on_predictions_served(odd(0, 19)) == []
+    assert await count(catalog, windows) == 0
+
+
+async def test_a_full_window_unlike_the_reference_leads_to_drift_detected(
+    catalog: Catalog,
+) -> None:
+    monitor = a_monitor(catalog)
+    await monitor.on_predictions_served(odd(0, 15))
+    (message,) = await monitor.on_predictions_served(odd(15, 25))
+    assert message.event.drifted == ("text_words",)
+    assert message.event.predictions == 20
+    assert (message.event.first_at, message.event.last_at) == (NOW, NOW + timedelta(seconds=19))
+    assert message.id == UUID(message.event.window_id)
+
+
+async def test_a_full_window_like_the_reference_is_kept_and_stays_quiet(catalog: Catalog) -> None:
+    assert await a_monitor(catalog).on_predictions_served(steady(0, 20)) == []
+    assert await count(catalog, windows) == 1
+
+
+async def test_a_redelivery_adds_nothing_and_publishes_the_same_again(catalog: Catalog) -> None:
+    monitor = a_monitor(catalog)
+    batch = odd(0, 30)
+    (first,) = await monitor.on_predictions_served(batch)
+    (again,) = await a_monitor(catalog).on_predictions_served(batch[5:])
+    assert again.id == first.id
+    assert again.event == first.event
+    assert await count(catalog, predictions) == 30
+    assert await count(catalog, windows) == 1
+
+
+async def test_windows_go_on_after_a_restart(catalog: Catalog) -> None:
+    await a_monitor(catalog).on_predictions_served(odd(0, 15))
+    assert len(await a_monitor(catalog).on_predictions_served(odd(15, 60))) == 3
+
+
+async def test_two_models_fill_windows_of_their_own(catalog: Catalog) -> None:
+    monitor = a_monitor(catalog)
+    unknown = [served(n, words=9, version="ffff") for n in range(100, 105)]
+    await monitor.on_predictions_served(odd(0, 19))
+    with pytest.raises(ModelNotFound):
+        await monitor.on_predictions_served(unknown)
+    assert await count(catalog, windows) == 0

@@ -1,0 +1,241 @@
+"""What becomes of each message of a batch, decided without a broker."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from faststream.exceptions import StopConsume
+from prometheus_client import CollectorRegistry
+
+from trending_shared.clock import FrozenClock
+from trending_shared.delivery import Consumer
+from trending_shared.errors import BrokerUnavailable, Rejected, Unavailable
+from trending_shared.events import TitleScraped
+from trending_shared.messages import Message, first_message
+from trending_shared.testing import CollectingPublisher, a_title_cleaned, a_title_scraped
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+class PlotForbidden(Rejected):
+    """A test's own reason."""
+
+
+class ArchiveClosed(Unavailable):
+    """A test's own outage."""
+
+
+@dataclass
+class Record:
+    """The attributes of a consumer record that delivery reads."""
+
+    offset: int
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    topic: str = "titles-scraped"
+    partition: int = 0
+    key: bytes | None = b"demo:7"
+
+
+@dataclass
+class House:
+    """A consumer, what it publishes, and what its handler was given."""
+
+    publisher: CollectingPublisher = field(default_factory=CollectingPublisher)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    clock: FrozenClock = field(default_factory=lambda: FrozenClock(NOW))
+    limit: int = 100
+    batches: list[list[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.consumer = Consumer(
+            service="cleaner",
+            publisher=self.publisher,
+            registry=self.registry,
+            dead_letter_limit=self.limit,
+            clock=self.clock,
+        )
+        self.consumer.on(TitleScraped, self.handle)
+
+    def handle(self, messages: Sequence[Message[TitleScraped]]) -> list[Message[Any]]:
+        names = [message.event.source_id for message in messages]
+        self.batches.append(names)
+        for name in names:
+            if name.startswith("never"):
+                raise PlotForbidden(f"{name} tells the ending")
+            if name.startswith("later"):
+                raise ArchiveClosed("closed on Mondays")
+            if name.startswith("bug"):
+                raise ZeroDivisionError("a bug of ours")
+        return [
+            message.leads_to(a_title_cleaned(title_id=message.event.source_id))
+            for message in messages
+        ]
+
+    @property
+    def cleaned(self) -> list[str]:
+        return [message.event.title_id for message in self.publisher.messages]
+
+    def count(self, outcome: str) -> float:
+        labels = {"topic": "titles-scraped", "outcome": outcome}
+        return self.registry.get_sample_value("trending_events_consumed_total", labels) or 0.0
+
+
+def a_record(source_id: str, offset: int, **changes: Any) -> Record:
+    message = first_message(a_title_scraped(source_id=source_id))
+    headers = message.headers(source="scraper", code_version="1", now=NOW)
+    return replace(Record(offset, message.body(), headers), **changes)
+
+
+async def test_a_good_batch_is_handled_at_once_and_its_events_are_published_in_order() -> None:
+    house = House()
+    rewinds = await house.consumer.deliver([a_record("a", 0), a_record("b", 1), a_record("c", 2)])
+    assert house.batches == [["a", "b", "c"]]
+    assert house.cleaned == ["a", "b", "c"]
+    assert rewinds == {}
+    assert house.count("handled") == 3
+
+
+async def test_one_bad_message_is_found_by_halving_and_parked_with_its_reason() -> None:
+    house = House()
+    names = ["a", "b", "never-7", "c", "d", "e", "f", "g"]
+    await house.consumer.deliver([a_record(name, n) for n, name in enumerate(names)])
+    assert sorted(house.cleaned) == ["a", "b", "c", "d", "e", "f", "g"]
+    ((topic, key, _, headers),) = house.publisher.raw
+    assert topic == "titles-scraped-cleaner-dlq"
+    assert key == b"demo:7"
+    assert headers["trending-reason"] == b"PlotForbidden"
+    assert headers["trending-detail"] == b"never-7 tells the ending"
+    assert headers["trending-origin"] == b"titles-scraped:0:2"
+    assert headers["ce_type"] == b"trending.TitleScraped.v1"
+    assert (house.count("handled"), house.count("parked")) == (7, 1)
+
+
+async def test_what_cannot_work_now_waits_as_it_came_in_the_first_retry_topic() -> None:
+    house = House()
+    record = a_record("later-1", 5)
+    await house.consumer.deliver([record])
+    ((topic, key, value, headers),) = house.publisher.raw
+    assert topic == "titles-scraped-cleaner-retry-10s"
+    assert (key, value) == (record.key, record.value)
+    assert int(headers["trending-due"]) == int((NOW + timedelta(seconds=10)).timestamp() * 1000)
+    assert headers["trending-attempt"] == b"2"
+    assert headers["trending-reason"] == b"ArchiveClosed"
+    assert len(house.batches) == 1, "an outage isn't searched for among the messages"
+
+
+async def test_an_unexpected_error_is_tried_again_and_the_others_go_on() -> None:
+    house = House()
+    await house.consumer.deliver([a_record("a", 0), a_record("bug", 1), a_record("b", 2)])
+    assert sorted(house.cleaned) == ["a", "b"]
+    ((topic, *_, headers),) = house.publisher.raw
+    assert topic.endswith("-retry-10s")
+    assert headers["trending-reason"] == b"ZeroDivisionError"
+
+
+async def test_retries_go_through_longer_pauses_and_end_in_the_dead_letters() -> None:
+    house = House()
+    record = a_record("later-1", 5)
+    topics = []
+    for _ in range(4):
+        await house.consumer.deliver([record])
+        topic, key, value, headers = house.publisher.raw[-1]
+        topics.append(topic.removeprefix("titles-scraped-cleaner-"))
+        assert headers["trending-origin"] == b"titles-scraped:0:5"
+        record = Record(0, value, list(headers.items()), topic=topic, key=key)
+        house.clock.advance(timedelta(minutes=30))
+    assert topics == ["retry-10s", "retry-2m", "retry-10m", "dlq"]
+    assert headers["trending-attempt"] == b"4"
+
+
+async def test_a_record_that_is_not_due_holds_its_own_partition_only() -> None:
+    house = House()
+    due = NOW + timedelta(seconds=7)
+    waiting = a_record("w", 3, topic="titles-scraped-cleaner-retry-10s")
+    waiting.headers = [
+        *waiting.headers,
+        ("trending-due", str(int(due.timestamp() * 1000)).encode()),
+    ]
+    behind = a_record("v", 4, topic=waiting.topic)
+    rewinds = await house.consumer.deliver([waiting, behind, a_record("a", 9)])
+    assert house.cleaned == ["a"]
+    assert rewinds == {TopicPartition(waiting.topic, 0): (3, due)}
+    house.clock.advance(timedelta(seconds=7))
+    assert await house.consumer.deliver([waiting, behind]) == {}
+    assert house.cleaned == ["a", "w", "v"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"value": b'{"source": "demo"'}, b"Undecodable"),
+        ({"value": None}, b"Undecodable"),
+        ({"headers": [("ce_type", b"\xff\xfe")]}, b"Undecodable"),
+        ({"headers": [("ce_type", None)]}, b"Undecodable"),
+        ({"headers": []}, b"Undecodable"),
+        ({"headers": [("ce_type", b"trending.TitleScraped.v9")]}, b"UnknownEventType"),
+    ],
+)
+async def test_what_cannot_be_decoded_is_parked_and_its_neighbours_are_handled(
+    changes: dict[str, Any], reason: bytes
+) -> None:
+    house = House()
+    bad = a_record("x", 1, **changes)
+    await house.consumer.deliver([a_record("a", 0), bad, a_record("b", 2)])
+    assert house.cleaned == ["a", "b"]
+    ((topic, _, value, headers),) = house.publisher.raw
+    assert topic == "titles-scraped-cleaner-dlq"
+    assert value == bad.value
+    assert headers["trending-reason"] == reason
+
+
+async def test_a_run_of_dead_letters_halts_the_consumer() -> None:
+    house = House(limit=3)
+    with pytest.raises(StopConsume):
+        await house.consumer.deliver([a_record(f"never-{n}", n) for n in range(8)])
+    assert len(house.publisher.raw) == 3
+    assert house.consumer.progress.halted == "3 dead letters in a row, last: PlotForbidden"
+    assert house.registry.get_sample_value("trending_consumer_halted") == 1
+
+
+async def test_a_success_ends_a_run_of_dead_letters() -> None:
+    house = House(limit=2)
+    for n, name in enumerate(["never-1", "a", "never-2", "b", "never-3"]):
+        await house.consumer.deliver([a_record(name, n)])
+    assert house.consumer.progress.halted is None
+    assert house.count("parked") == 3
+
+
+async def test_nothing_is_committed_when_a_message_can_neither_be_published_nor_set_aside() -> None:
+    house = House()
+    house.publisher.down = True
+    with pytest.raises(BrokerUnavailable):
+        await house.consumer.deliver([a_record("a", 0)])
+
+
+async def test_a_redelivered_batch_leads_to_the_same_ids() -> None:
+    house = House()
+    records = [a_record("a", 0), a_record("b", 1)]
+    await house.consumer.deliver(records)
+    await house.consumer.deliver(records[1:])
+    first, second, again = (message.id for message in house.publisher.messages)
+    assert second == again != first
+
+
+async def test_messages_handled_one_by_one_fail_alone() -> None:
+    house = House()
+    seen: list[str] = []
+
+    async def on_title(message: Message[TitleScraped]) -> list[Message[Any]]:
+        seen.append(message.event.source_id)
+        return house.handle([message])
+
+    house.consumer.on_each(TitleScraped, on_title, at_once=4)
+    names = ["a", "never-1", "later-1", "b"]
+    await house.consumer.deliver([a_record(name, n) for n, name in enumerate(names)])
+    assert sorted(seen) == sorted(names), "each is tried once"
+    assert sorted(house.cleaned) == ["a", "b"]
+    assert sorted(topic.rsplit("-", 1)[-1] for topic, *_ in house.publisher.raw) == ["10s", "dlq"]
