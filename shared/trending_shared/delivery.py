@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka import ConsumerRecord as Record
 from aiokafka.errors import IllegalStateError
 from faststream import AckPolicy
-from faststream.exceptions import StopConsume
+from faststream.exceptions import NackMessage
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage, KafkaMessage
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -54,6 +54,10 @@ DUE, ATTEMPT, REASON, DETAIL, ORIGIN = (
 OURS = frozenset({DUE, ATTEMPT, REASON, DETAIL, ORIGIN})
 _MAX_DETAIL = 2000
 _AGE_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
+
+
+class Halted(Exception):
+    """Too many dead letters in a row; nothing more is taken until a person has looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ class Consumer:
         self._resumes: set[asyncio.TimerHandle] = set()
         self._originals: dict[Position, Record] = {}
         self._subscriber: Any = None
+        self._stopping: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------ what is consumed
 
@@ -234,10 +239,14 @@ class Consumer:
     # ------------------------------------------------------------ one batch
 
     async def _deliver_and_commit(self, records: Sequence[Record]) -> None:
+        if self.progress.halted:
+            raise NackMessage
         try:
             rewinds = await self.deliver(records)
-        except StopConsume:
-            raise
+        except Halted:
+            # What was parked is parked again after the restart, rather than lost by a commit.
+            self._stopping = asyncio.create_task(self._subscriber.stop())
+            raise NackMessage from None
         except Exception:
             # Kafka or the publisher is down: the batch is read again, but not in a hot loop.
             log.exception("batch_not_delivered", records=len(records))
@@ -257,7 +266,7 @@ class Consumer:
             Where to read on, and when, for each partition whose next record isn't due yet.
 
         Raises:
-            StopConsume: too many dead letters in a row.
+            Halted: too many dead letters in a row.
             BrokerUnavailable: something could be neither published, postponed nor parked.
         """
         self.progress.busy_since = self.clock.now()
@@ -306,6 +315,8 @@ class Consumer:
         except Unavailable as error:
             for message in messages:
                 await self._postpone(_position(message), error)
+        except Halted:
+            raise
         except Exception as error:
             if len(messages) == 1:
                 with log_context(messages[0]):
@@ -384,7 +395,7 @@ class Consumer:
             self.progress.halted = f"{self._dead_in_a_row} dead letters in a row, last: {last}"
             self.metrics.halted.set(1)
             log.critical("consumer_halted", reason=self.progress.halted)
-            raise StopConsume
+            raise Halted
 
     # ------------------------------------------------------------ partitions
 

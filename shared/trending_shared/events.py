@@ -74,6 +74,7 @@ class RawTitle(Frozen):
     runtime: str | None = None
     age_rating: str | None = None
     rating: str | None = None
+    best_rating: str | None = None
     rating_count: str | None = None
     popularity: tuple[DayCount, ...] = ()
 

@@ -112,6 +112,17 @@ class KafkaPublisher:
             ]
         )
 
+    async def ping(self) -> bool:
+        """Whether Kafka answers a question within two seconds."""
+        if self._producer is None:
+            return False
+        try:
+            async with asyncio.timeout(2):
+                await self._producer.client.fetch_all_metadata()
+        except (KafkaError, OSError, TimeoutError):
+            return False
+        return True
+
     async def publish_raw(
         self,
         topic: str,

@@ -7,6 +7,7 @@ from typing import Any
 
 import stamina
 import structlog
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
@@ -97,6 +98,29 @@ def group_topics(
 
 def all_event_topics(*, partitions: int = 3) -> list[TopicSpec]:
     return [topic_spec(event, partitions=partitions) for event in EVENTS]
+
+
+async def list_partitions(kafka: dict[str, Any]) -> list[TopicPartition]:
+    """The partitions of all topics but Kafka's internal ones, in order.
+
+    A consumer that has subscribed to nothing doesn't know them; the admin client does.
+
+    Raises:
+        BrokerUnavailable: the broker didn't answer.
+    """
+    admin = AIOKafkaAdminClient(**kafka)
+    try:
+        await admin.start()
+        return sorted(
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in await admin.describe_topics()
+            if not topic["is_internal"]
+            for partition in topic["partitions"]
+        )
+    except (KafkaError, OSError) as error:
+        raise BrokerUnavailable(f"Kafka at {kafka['bootstrap_servers']}: {error}") from error
+    finally:
+        await admin.close()
 
 
 @stamina.retry(on=BrokerUnavailable, attempts=None, timeout=60, wait_initial=0.2, wait_max=3)

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from faststream.exceptions import StopConsume
 from prometheus_client import CollectorRegistry
 
 from trending_shared.clock import FrozenClock
-from trending_shared.delivery import Consumer
+from trending_shared.delivery import Consumer, Halted
 from trending_shared.errors import BrokerUnavailable, Rejected, Unavailable
 from trending_shared.events import TitleScraped
 from trending_shared.messages import Message, first_message
@@ -194,7 +193,7 @@ async def test_what_cannot_be_decoded_is_parked_and_its_neighbours_are_handled(
 
 async def test_a_run_of_dead_letters_halts_the_consumer() -> None:
     house = House(limit=3)
-    with pytest.raises(StopConsume):
+    with pytest.raises(Halted):
         await house.consumer.deliver([a_record(f"never-{n}", n) for n in range(8)])
     assert len(house.publisher.raw) == 3
     assert house.consumer.progress.halted == "3 dead letters in a row, last: PlotForbidden"

@@ -2,6 +2,7 @@
 
 from trending_shared.testing.builders import (
     a_page,
+    a_review_cleaned,
     a_review_scraped,
     a_title_cleaned,
     a_title_scraped,
@@ -11,6 +12,7 @@ from trending_shared.testing.fakes import CollectingPublisher, delivered
 __all__ = [
     "CollectingPublisher",
     "a_page",
+    "a_review_cleaned",
     "a_review_scraped",
     "a_title_cleaned",
     "a_title_scraped",

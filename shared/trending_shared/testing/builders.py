@@ -1,12 +1,13 @@
 """Events with sensible fields, so that a test names only what it is about."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from trending_shared.events import (
     Page,
     RawReview,
     RawTitle,
+    ReviewCleaned,
     ReviewScraped,
     TitleCleaned,
     TitleScraped,
@@ -84,3 +85,21 @@ def a_title_cleaned(**changes: Any) -> TitleCleaned:
         "content_hash": "0123456789abcdef",
     }
     return TitleCleaned(**(fields | changes))
+
+
+def a_review_cleaned(**changes: Any) -> ReviewCleaned:
+    fields: dict[str, Any] = {
+        "review_id": "r_0123456789abcdef",
+        "title_id": "t_0123456789abcdef",
+        "source": "demo",
+        "source_id": "alien-1979",
+        "page": a_page(),
+        "license": "CC0-1.0",
+        "author_hash": "cd" * 32,
+        "text": "Slow, silent and terrifying; the ship itself is the best actor in it.",
+        "rating": 0.9,
+        "day": date(2026, 10, 20),
+        "language": "English",
+        "content_hash": "fedcba9876543210",
+    }
+    return ReviewCleaned(**(fields | changes))

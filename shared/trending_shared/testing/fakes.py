@@ -38,6 +38,9 @@ class CollectingPublisher:
             raise BrokerUnavailable("the broker is down")
         self.raw.append((topic, key, value, dict(headers)))
 
+    async def ping(self) -> bool:
+        return not self.down
+
     def events(self, kind: type[E]) -> list[E]:
         """The published events of a class, in order."""
         return [message.event for message in self.messages if isinstance(message.event, kind)]

@@ -1,0 +1,251 @@
+"""The sixteen genres that everything here speaks of, and what other sites' labels mean in them.
+
+A label may mean one genre, two (`Romantic Comedy`), or none: it then says something else about a
+title, such as its country, audience or technique. A label that isn't written down here is unknown,
+which is worth a look; it never becomes a guess.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+GENRES = (
+    "Action & Adventure",
+    "Anime",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Faith & Spirituality",
+    "Horror",
+    "Kids & Family",
+    "Music & Musicals",
+    "Reality",
+    "Romance",
+    "Sci-Fi & Fantasy",
+    "Sports",
+    "Stand-Up & Talk",
+    "Thriller & Mystery",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GenreMapping:
+    """What a title's labels mean: canonical genres in alphabetical order, and labels not known."""
+
+    genres: tuple[str, ...]
+    unknown: tuple[str, ...]
+    """As they were given, each once, in their order."""
+
+
+def map_genres(source: str, labels: Iterable[str]) -> GenreMapping:
+    """Translate a source's labels.
+
+    Args:
+        source: where they come from; few labels mean another thing on one source than elsewhere.
+        labels: in any spelling: `Sci-Fi & Fantasy`, `science fiction film` and `TV Sci-Fi` are one.
+    """
+    own = _OF_SOURCE.get(source, {})
+    genres: set[str] = set()
+    unknown: dict[str, str] = {}
+    for label in labels:
+        spelling = _spell(label)
+        short = _shorten(spelling)
+        for table, word in ((own, spelling), (_MEANING, spelling), (own, short), (_MEANING, short)):
+            if word in table:
+                genres |= table[word]
+                break
+        else:
+            unknown.setdefault(spelling, label.strip())
+    return GenreMapping(tuple(sorted(genres)), tuple(unknown.values()))
+
+
+_APOSTROPHE = re.compile("['‘’]")
+_BETWEEN_WORDS = re.compile(r"[\W_]+")
+_MEDIUM = {
+    *("film", "films", "movie", "movies", "feature", "features", "tv", "television"),
+    *("show", "shows", "series", "programme", "program", "programming", "genre"),
+}
+
+
+def _spell(label: str) -> str:
+    """Lower case, `and` for `&`, no apostrophes, single spaces for all other punctuation."""
+    spelled_out = _APOSTROPHE.sub("", label.casefold()).replace("&", " and ")
+    return _BETWEEN_WORDS.sub(" ", spelled_out).strip()
+
+
+def _shorten(spelling: str) -> str:
+    """Without the words that only say film or show: `tv dramas` is `dramas`."""
+    return " ".join(word for word in spelling.split() if word not in _MEDIUM)
+
+
+def _table(*meanings: tuple[Iterable[str], str]) -> dict[str, frozenset[str]]:
+    table: dict[str, frozenset[str]] = {}
+    for genres, labels in meanings:
+        for label in labels.split(","):
+            spelling = _spell(label)
+            table[spelling] = table.get(spelling, frozenset()).union(genres)
+    return table
+
+
+# What two lines name means both; the second part holds what isn't a genre.
+_MEANING = _table(
+    *(([genre], genre) for genre in GENRES),
+    (
+        ["Action & Adventure"],
+        "action, adventure, adventures, action adventure, action thriller, action comedy, "
+        "adventure comedy, adventure drama, martial arts, kung fu, wuxia, samurai, swashbuckler, "
+        "disaster, survival, superhero, superheroes, action drama, spy action, "
+        "action and thriller, fantasy adventure, science fiction action",
+    ),
+    (
+        ["Anime"],
+        "animes, anime and manga, japanese animation, shonen, shojo, seinen, isekai, mecha",
+    ),
+    (
+        ["Comedy"],
+        "comedies, comic, sitcom, sitcoms, situation comedy, sketch comedy, slapstick, parody, "
+        "parodies, satire, spoof, mockumentary, dark comedy, black comedy, farce, "
+        "screwball comedy, romantic comedy, romantic comedies, romcom, rom com, comedy drama, "
+        "dramedy, comedy horror, horror comedy, action comedy, adventure comedy, crime comedy, "
+        "musical comedy, science fiction comedy, fantasy comedy, teen comedy, family comedy, "
+        "buddy comedy, animated comedy, animated sitcom, comedy and drama",
+    ),
+    (
+        ["Crime"],
+        "crimes, gangster, mafia, mob, heist, police, cop, police cop, police procedural, "
+        "detective, noir, film noir, neo noir, true crime, crime drama, crime thriller, "
+        "crime comedy, crime and mystery, crime documentary, murder mystery, whodunit, prison",
+    ),
+    (
+        ["Documentary"],
+        "documentaries, docuseries, docudrama, documentary series, factual, nature, wildlife, "
+        "animals and nature, science and nature, nature documentary, science and technology, "
+        "true crime, crime documentary, music documentary, sports documentary, "
+        "biographical documentary, historical documentary",
+    ),
+    (
+        ["Drama"],
+        "dramas, melodrama, soap, soaps, soap opera, soap operas, soap opera melodrama, "
+        "telenovela, telenovelas, k drama, k dramas, period drama, costume drama, "
+        "historical drama, war drama, legal drama, courtroom drama, medical drama, "
+        "political drama, psychological drama, teen drama, family drama, social drama, "
+        "biographical drama, comedy drama, dramedy, crime drama, romantic drama, "
+        "romantic dramas, romance drama, action drama, sports drama, adventure drama, "
+        "science fiction drama, fantasy drama, thriller drama, mystery drama, tragedy, "
+        "tragicomedy, coming of age drama, comedy and drama",
+    ),
+    (
+        ["Faith & Spirituality"],
+        "faith, spirituality, spiritual, religion, religious, religion and spirituality, "
+        "christian, christianity, devotional, biblical, bible, mythological, faith based",
+    ),
+    (
+        ["Horror"],
+        "horrors, slasher, slashers, supernatural, supernatural horror, zombie, zombies, "
+        "vampire, gothic horror, body horror, psychological horror, horror comedy, "
+        "comedy horror, science fiction horror, splatter, ghost, monster, horror thriller, "
+        "horror and thriller, sci fi and horror",
+    ),
+    (
+        ["Kids & Family"],
+        "kids, kid, children, childrens, family, families, children and family, family and kids, "
+        "preschool, cartoon, cartoons, family comedy, family drama, animated family, "
+        "for children, childrens animation",
+    ),
+    (
+        ["Music & Musicals"],
+        "music, musical, musicals, musical comedy, concert, concerts, music videos and concerts, "
+        "music video, music documentary, dance, opera, operas, jukebox musical, rock musical, "
+        "bollywood musical, music and dance",
+    ),
+    (
+        ["Reality"],
+        "reality television, reality and competition, unscripted, game show, game shows, quiz, "
+        "quiz show, competition, reality competition, game show competition, dating show, "
+        "talent show, makeover, reality show and game show",
+    ),
+    (
+        ["Romance"],
+        "romances, romantic, romantic comedy, romantic comedies, romcom, rom com, "
+        "romantic drama, romantic dramas, romance drama, love story, love, romantic thriller, "
+        "paranormal romance, romantic fantasy",
+    ),
+    (
+        ["Sci-Fi & Fantasy"],
+        "sci fi, scifi, science fiction, fantasy, fantasies, science fiction and fantasy, "
+        "speculative fiction, cyberpunk, space opera, space, dystopian, dystopia, steampunk, "
+        "superhero, superheroes, time travel, alien, post apocalyptic, science fiction comedy, "
+        "science fiction drama, science fiction horror, science fiction thriller, "
+        "fantasy comedy, fantasy drama, dark fantasy, urban fantasy, romantic fantasy, "
+        "sword and sorcery, fantasy adventure, science fiction action, sci fi and horror",
+    ),
+    (
+        ["Sports"],
+        "sport, sports drama, sports documentary, sporting, football, soccer, baseball, "
+        "basketball, boxing, wrestling, motorsport, racing, martial arts tournament, "
+        "sporting event",
+    ),
+    (
+        ["Stand-Up & Talk"],
+        "stand up, standup, stand up comedy, standup comedy, stand up comedy and talk, "
+        "stand up comedy and talk shows, comedy special, talk, talk show, talk shows, "
+        "talk show and variety, late night, panel, panel show, chat show, interview, variety, "
+        "variety show, talk and interview",
+    ),
+    (
+        ["Thriller & Mystery"],
+        "thriller, thrillers, mystery, mysteries, suspense, spy, espionage, spy espionage, "
+        "spy action, spy thriller, conspiracy, murder mystery, whodunit, detective fiction, "
+        "psychological thriller, psychological, political thriller, erotic thriller, "
+        "crime thriller, action thriller, action and thriller, romantic thriller, "
+        "thriller drama, mystery drama, crime and mystery, legal thriller, "
+        "science fiction thriller, horror thriller, horror and thriller, mystery and suspense, "
+        "mystery thriller, mystery and thriller",
+    ),
+    ((), ""),  # what shortening leaves of `TV Shows`
+    # Forms and techniques.
+    (
+        (),
+        "short, shorts, serial, miniseries, mini, web, web series, limited, limited series, "
+        "anthology, live action, animation, animated, animations, adult animation, "
+        "computer animation, stop motion, silent, found footage, performance, scripted, special, "
+        "specials, special interest, black and white, 3d, remake, sequel, prequel, spin off, "
+        "adaptation, pilot, video",
+    ),
+    # Origin, language and audience.
+    (
+        (),
+        "international, foreign, british, korean, spanish, spanish language, indian, bollywood, "
+        "japanese, chinese, french, german, italian, american, turkish, latino, black stories, "
+        "hispanic, asian, african, lgbtq, lgbt, lgbtqia, queer, gay and lesbian, lesbian, gay, "
+        "teen, teens, teenage, young adult, young adult audience, adult, adults, mature, women, "
+        "world cinema",
+    ),
+    # Standing and period.
+    (
+        (),
+        "classic, classics, cult, classic and cult, independent, indie, arthouse, art house, "
+        "avant garde, experimental, exploitation, b, epic, blockbuster, hollywood, award show, "
+        "awards, awards show, trending, new, popular, top rated",
+    ),
+    # Subjects that none of the sixteen covers.
+    (
+        (),
+        "war, war and politics, military, military and war, western, westerns, "
+        "spaghetti western, history, historical, period, period piece, biography, biographical, "
+        "biopic, political, politics, legal, law, courtroom, medical, news, newsreel, "
+        "current affairs, travel, travelogue, food, cooking, cooking and food, food and drink, "
+        "diy, home and garden, lifestyle, lifestyle and culture, health, health and wellness, "
+        "fitness, wellness, education, educational, instructional, business, technology, "
+        "science, nature and travel, arts, art, culture, and culture, entertainment, "
+        "arts and culture, arts entertainment and culture, fashion, erotic, erotica, road, "
+        "buddy, coming of age, fairy tale, christmas, holiday, halloween, school, workplace, "
+        "slice of life, social issues, shopping, auto, house and garden, pets, environment",
+    ),
+)
+
+# TVmaze's `supernatural` are witches and angels rather than fright, and its `variety` is a type of
+# programme, mostly without talk.
+_TVMAZE = _table((["Sci-Fi & Fantasy"], "supernatural"))
+_OF_SOURCE = {"tvmaze": _TVMAZE, "tvmaze_type": _TVMAZE | _table(((), "variety"))}
