@@ -1,0 +1,116 @@
+"""Where the scraper is built and connected."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+
+from trending_scraper.addresses import GuardedNetwork, GuardedTransport
+from trending_scraper.authors import Authors, author_key
+from trending_scraper.fetching import HttpFetcher
+from trending_scraper.handlers import register_handlers
+from trending_scraper.metrics import ScraperMetrics
+from trending_scraper.pacing import Pacing
+from trending_scraper.raw_pages import RawPages
+from trending_scraper.robots import AGENT
+from trending_scraper.scraping import Scraper
+from trending_scraper.settings import ScraperSettings
+from trending_scraper.sources.base import Source
+from trending_scraper.sources.demo import demo_site
+from trending_shared.clock import SystemClock
+from trending_shared.delivery import Consumer
+from trending_shared.errors import SettingInvalid
+from trending_shared.events import ReviewScraped, ScrapeJob, TitleScraped
+from trending_shared.publishing import KafkaPublisher
+from trending_shared.settings import read_settings
+from trending_shared.storage import ObjectStore
+from trending_shared.worker import WorkerApp, worker_app
+
+
+def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
+    """Build and connect everything; nothing is started."""
+    settings = settings or read_settings(ScraperSettings)
+    registry, clock = CollectorRegistry(), SystemClock()
+    publisher = KafkaPublisher(
+        settings.kafka,
+        service="scraper",
+        code_version=settings.code_version,
+        registry=registry,
+        clock=clock,
+    )
+    consumer = Consumer(
+        service="scraper",
+        publisher=publisher,
+        registry=registry,
+        batch_size=settings.batch_size,
+        dead_letter_limit=settings.dead_letter_limit,
+        clock=clock,
+    )
+    sources = configured_sources(settings)
+    network = GuardedNetwork(allowed=settings.allowed_private_hosts)
+    fetcher = HttpFetcher(
+        transport=partial(GuardedTransport, network),
+        pacing=Pacing(clock=clock, default_delay=settings.default_delay),
+        user_agent=user_agent(settings, sources),
+        clock=clock,
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
+        page_timeout=settings.page_timeout,
+    )
+    scraper = Scraper(
+        sources=sources,
+        fetcher=fetcher,
+        raw_pages=RawPages(ObjectStore.at(settings.store)),
+        authors=Authors(hash_key(settings)),
+        metrics=ScraperMetrics(registry),
+    )
+    register_handlers(consumer, scraper, at_once=settings.at_once)
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        async with fetcher:
+            yield
+
+    return worker_app(
+        settings,
+        consumer=consumer,
+        publisher=publisher,
+        registry=registry,
+        clock=clock,
+        produces=(TitleScraped, ReviewScraped, ScrapeJob),
+        lifespan=lifespan,
+    )
+
+
+def configured_sources(settings: ScraperSettings) -> list[Source]:
+    """The sources that the settings give an address.
+
+    Raises:
+        SettingInvalid: an address isn't one.
+    """
+    return [demo_site(settings.demo_url)] if settings.demo_url else []
+
+
+def user_agent(settings: ScraperSettings, sources: Sequence[Source]) -> str:
+    """How we present ourselves: a site's owner must be able to reach us.
+
+    Raises:
+        SettingInvalid: a site that isn't ours would be visited without a contact.
+    """
+    foreign = {host for source in sources for host in source.hosts}
+    foreign -= settings.allowed_private_hosts
+    if foreign and not settings.contact:
+        raise SettingInvalid(
+            "SCRAPER_CONTACT: a URL or mail address is needed before visiting "
+            f"{', '.join(sorted(foreign))}; the demo's own site goes into "
+            "SCRAPER_ALLOWED_PRIVATE_HOSTS instead"
+        )
+    contact = f"+{settings.contact}" if settings.contact else "local demo"
+    return f"{AGENT}/{settings.code_version} ({contact})"
+
+
+def hash_key(settings: ScraperSettings) -> bytes:
+    if settings.author_hash_key:
+        return settings.author_hash_key.get_secret_value().encode()
+    return author_key(settings.home)

@@ -1,0 +1,294 @@
+"""Fetching pages: politely, from allowed hosts only, and never more than can be stomached."""
+
+import asyncio
+import re
+import zlib
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+from urllib.parse import urldefrag, urljoin
+
+import httpcore
+import httpx
+import stamina
+
+from trending_scraper.addresses import HostNotAllowed, authority
+from trending_scraper.pacing import Pacing, retry_after
+from trending_scraper.robots import MAX_BYTES, Robots, RobotsDenied, RobotsFile
+from trending_scraper.sources.base import (
+    FetchedPage,
+    PageRequest,
+    PageUnparsable,
+    SourceUnavailable,
+)
+from trending_shared.clock import Clock
+from trending_shared.errors import Rejected
+
+MAX_BODY = 2 * 1024 * 1024  # bytes, as it travels and decoded; film pages have a tenth of it
+MAX_REDIRECTS = 5
+ATTEMPTS = 3
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+SLOW_DOWN = frozenset({429, 503})
+NOT_NOW = frozenset({408, 425, 429})
+GONE = frozenset({404, 410})
+GZIP = frozenset({"gzip", "x-gzip"})
+CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
+
+# A kept-alive connection may end just as it is used again: these are worth another try at once.
+BROKEN = (httpcore.NetworkError, httpcore.ConnectTimeout, httpcore.RemoteProtocolError)
+TROUBLE = (
+    *BROKEN,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+    httpx.HTTPError,
+    TimeoutError,
+)
+
+
+class BodyTooLarge(Rejected):
+    """A page is larger than any we want, as it travels or once decoded."""
+
+
+class ContentTypeRefused(Rejected):
+    """A page is of a media type or content coding that its source has no use for."""
+
+
+class TooManyRedirects(Rejected):
+    """An address leads to another, and that to another, and so on."""
+
+
+class PageGone(Rejected):
+    """There is no such page (any more): 404 or 410."""
+
+
+class PageRefused(Rejected):
+    """The site answers with something else than a page, as 401 or 403 do."""
+
+
+class Fetcher(Protocol):
+    """Gets a page from one of the hosts given."""
+
+    async def fetch(self, request: PageRequest, *, hosts: AbstractSet[str]) -> FetchedPage: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to read: bodies of these types (all, if none are named) up to `limit` bytes.
+
+    A longer one is `cut`, or else an error.
+    """
+
+    content_types: AbstractSet[str] | None = None
+    limit: int = MAX_BODY
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a host said; `body` is read only if the status is 200."""
+
+    url: str
+    status: int
+    headers: httpx.Headers
+    body: bytes = b""
+    seconds: float = 0.0
+    waited: float = 0.0
+
+    @property
+    def redirected_to(self) -> str | None:
+        """The next address, which may be no address at all; none if this isn't a redirect."""
+        location: str = self.headers.get("location", "")
+        if self.status not in REDIRECTS or not location:
+            return None
+        try:
+            return urldefrag(urljoin(self.url, location)).url
+        except ValueError:
+            return location
+
+
+class HttpFetcher:
+    """Fetches over HTTP; an async context manager that owns the transports to its hosts.
+
+    Each host has a transport of its own: a large pool for all would be searched at every request,
+    which costs more than all the rest of fetching. Above the transports there is no httpx client,
+    and so no cookies, no proxies from the environment, no credentials from a netrc file, and no
+    redirects that nobody checked.
+
+    Args:
+        transport: makes the transport to a host.
+        user_agent: names us, and says whom to write to.
+        read_timeout: the longest silence of a host.
+        page_timeout: the longest that one answer may take in all.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Callable[[], httpx.AsyncBaseTransport],
+        pacing: Pacing,
+        user_agent: str,
+        clock: Clock,
+        connect_timeout: timedelta = timedelta(seconds=5),
+        read_timeout: timedelta = timedelta(seconds=15),
+        page_timeout: timedelta = timedelta(seconds=60),
+    ) -> None:
+        self._make_transport = transport
+        self._pacing = pacing
+        self._clock = clock
+        self._headers = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "gzip"}
+        timeout = httpx.Timeout(
+            read_timeout.total_seconds(), connect=connect_timeout.total_seconds()
+        )
+        self._timeouts = {"timeout": timeout.as_dict()}
+        self._page_timeout = page_timeout.total_seconds()
+        self._robots = Robots(self._ask_robots, clock=clock)
+        self._transports: dict[str, httpx.AsyncBaseTransport] = {}
+        self._retrying = stamina.AsyncRetryingCaller(
+            attempts=ATTEMPTS, timeout=None, wait_initial=0.1, wait_max=1.0
+        ).on(BROKEN)
+
+    async def __aenter__(self) -> "HttpFetcher":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        transports, self._transports = self._transports, {}
+        for transport in transports.values():
+            await transport.aclose()
+
+    async def fetch(self, request: PageRequest, *, hosts: AbstractSet[str]) -> FetchedPage:
+        """Get a page; every redirect on the way is checked like the first address.
+
+        Raises:
+            HostNotAllowed, AddressForbidden, RobotsDenied: we may not go there.
+            TooManyRedirects, PageGone, PageRefused: there is no page.
+            ContentTypeRefused, BodyTooLarge, PageUnparsable: it's none we can read.
+            SourceUnavailable: the site doesn't answer now, or wants to be left alone.
+        """
+        answer = await self._follow(
+            request.url, hosts, Wanted(request.content_types), ask_robots=True
+        )
+        if answer.status in GONE:
+            raise PageGone(f"{answer.url} answers {answer.status}")
+        if answer.status >= 500 or answer.status in NOT_NOW:
+            raise SourceUnavailable(f"{answer.url} answers {answer.status}")
+        if answer.status != 200:
+            raise PageRefused(f"{answer.url} answers {answer.status}")
+        charset = CHARSET.search(answer.headers.get("content-type", ""))
+        return FetchedPage(
+            url=answer.url,
+            body=answer.body,
+            charset=charset[1] if charset else None,
+            fetched_at=self._clock.now(),
+            seconds=answer.seconds,
+            waited=answer.waited,
+        )
+
+    async def _ask_robots(self, url: str, hosts: AbstractSet[str]) -> RobotsFile:
+        try:
+            answer = await self._follow(
+                url, hosts, Wanted(limit=MAX_BYTES, cut=True), ask_robots=False
+            )
+        except TooManyRedirects:
+            return RobotsFile(404)  # RFC 9309, section 2.3.1.2
+        return RobotsFile(answer.status, answer.body)
+
+    async def _follow(
+        self, url: str, hosts: AbstractSet[str], wanted: Wanted, *, ask_robots: bool
+    ) -> Answer:
+        for _ in range(MAX_REDIRECTS + 1):
+            host = authority(url)
+            if host is None or host not in hosts:
+                raise HostNotAllowed(f"{url} isn't on {', '.join(sorted(hosts))}")
+            crawl_delay = None
+            if ask_robots:
+                rules = await self._robots.rules(f"{httpx.URL(url).scheme}://{host}", hosts)
+                if not rules.allow(url):
+                    raise RobotsDenied(f"robots.txt of {host} keeps us from {url}")
+                crawl_delay = rules.crawl_delay
+            answer = await self._ask_patiently(url, host, crawl_delay, wanted)
+            if answer.redirected_to is None:
+                return answer
+            url = answer.redirected_to
+        raise TooManyRedirects(f"more than {MAX_REDIRECTS} redirects, the last to {url}")
+
+    async def _ask_patiently(
+        self, url: str, host: str, crawl_delay: float | None, wanted: Wanted
+    ) -> Answer:
+        """Ask again when a busy site says when to; its pause then holds for everyone."""
+        for _ in range(ATTEMPTS):
+            try:
+                answer = await self._retrying(self._ask_in_turn, url, host, crawl_delay, wanted)
+            except TROUBLE as error:
+                raise SourceUnavailable(f"{url}: {error!r}") from error
+            if answer.status not in SLOW_DOWN:
+                break
+            pause = retry_after(answer.headers.get("retry-after"), self._clock.now())
+            if pause is None:
+                break
+            self._pacing.hold(host, pause)  # the next turn waits, or gives up if it's too long
+        return answer
+
+    async def _ask_in_turn(
+        self, url: str, host: str, crawl_delay: float | None, wanted: Wanted
+    ) -> Answer:
+        async with self._pacing.turn(host, crawl_delay) as waited:
+            began = self._clock.now()
+            async with asyncio.timeout(self._page_timeout):
+                request = httpx.Request(
+                    "GET", url, headers=self._headers, extensions=self._timeouts
+                )
+                response = await self._transport_to(host).handle_async_request(request)
+                async with aclosing(response):
+                    read = response.status_code == 200
+                    body = await read_body(url, response, wanted) if read else b""
+            return Answer(
+                url=url,
+                status=response.status_code,
+                headers=response.headers,
+                body=body,
+                seconds=(self._clock.now() - began).total_seconds(),
+                waited=waited,
+            )
+
+    def _transport_to(self, host: str) -> httpx.AsyncBaseTransport:
+        transport = self._transports.get(host)
+        if transport is None:
+            transport = self._transports[host] = self._make_transport()
+        return transport
+
+
+async def read_body(url: str, response: httpx.Response, wanted: Wanted) -> bytes:
+    """Read a body as far as it is wanted, its content coding removed.
+
+    Raises:
+        ContentTypeRefused: its type isn't wanted; nothing was read.
+        BodyTooLarge: it is longer than wanted; what came until then is dropped.
+        PageUnparsable: its coding is broken.
+    """
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if wanted.content_types is not None and media_type not in wanted.content_types:
+        raise ContentTypeRefused(f"{url} is {media_type or 'of no type'}")
+    coding = response.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in GZIP and coding != "identity":
+        raise ContentTypeRefused(f"{url} comes as {coding}, which nobody asked for")
+    inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS) if coding in GZIP else None
+    body, travelled = bytearray(), 0
+    async for chunk in response.aiter_raw():
+        travelled += len(chunk)
+        if inflate is None:
+            body += chunk
+        else:
+            try:  # one chunk may hold a thousand times its size, so no more than needed is made
+                body += inflate.decompress(chunk, wanted.limit + 1 - len(body))
+            except zlib.error as error:
+                raise PageUnparsable(f"{url} is broken gzip: {error}") from error
+        if len(body) > wanted.limit or travelled > wanted.limit:
+            if wanted.cut:
+                return bytes(body[: wanted.limit])
+            raise BodyTooLarge(f"{url} has more than {wanted.limit} bytes")
+    if inflate is not None and not inflate.eof:
+        raise PageUnparsable(f"{url} is gzip that ends early")
+    return bytes(body)

@@ -1,0 +1,28 @@
+"""The bytes of pages as they came, kept so that any record leads back to its page."""
+
+import gzip
+import hashlib
+
+from trending_shared.storage import ObjectStore
+
+
+class RawPages:
+    """Pages under the hash of their bytes: written once, the same for ever."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def keep(self, body: bytes) -> tuple[str, str]:
+        """Store a page; blocks.
+
+        Returns:
+            Its sha256 in hex, and its key.
+
+        Raises:
+            StoreUnavailable: the store didn't answer.
+        """
+        digest = hashlib.sha256(body).hexdigest()
+        key = f"raw/{digest[:2]}/{digest}.gz"
+        # Without a time in it the object depends on the page alone.
+        self._store.put_new(key, gzip.compress(body, compresslevel=6, mtime=0))
+        return digest, key

@@ -1,0 +1,193 @@
+"""From a job to a page, from a page to facts."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from trending_scraper.authors import Authors
+from trending_scraper.fetching import Fetcher
+from trending_scraper.metrics import ScraperMetrics
+from trending_scraper.raw_pages import RawPages
+from trending_scraper.sources.base import Extracted, FetchedPage, FoundReview, FoundTitle, Source
+from trending_shared.errors import Rejected, TrendingError
+from trending_shared.events import Event, Page, RawReview, ReviewScraped, ScrapeJob, TitleScraped
+from trending_shared.messages import Message
+from trending_shared.publishing import MAX_RECORD
+
+log = structlog.get_logger()
+
+MAX_RECORDS = 1000  # from one page; real ones lead to a tenth of it
+LARGEST_EVENT = MAX_RECORD - 4096  # leaves room for key and headers
+
+
+class UnknownSource(Rejected):
+    """A job names a source that this scraper doesn't have."""
+
+
+class RecordTooLarge(Rejected):
+    """A page holds a record that no event can carry."""
+
+
+class TooManyRecords(Rejected):
+    """A page leads to more events than a page of a film site would."""
+
+
+class Scraper:
+    """Does scrape jobs."""
+
+    def __init__(
+        self,
+        *,
+        sources: Sequence[Source],
+        fetcher: Fetcher,
+        raw_pages: RawPages,
+        authors: Authors,
+        metrics: ScraperMetrics,
+    ) -> None:
+        self._sources: Mapping[str, Source] = {source.name: source for source in sources}
+        self._fetcher = fetcher
+        self._raw_pages = raw_pages
+        self._authors = authors
+        self._metrics = metrics
+
+    async def on_scrape_job(self, message: Message[ScrapeJob]) -> list[Message[Any]]:
+        """Fetch a page, keep its bytes, and tell what it says.
+
+        Raises:
+            Rejected: the page can never be had or read; the leaf says why.
+            Unavailable: the site or the store doesn't answer now.
+        """
+        job = message.event
+        source = self._sources.get(job.source)
+        label = source.name if source else "unknown"
+        try:
+            if source is None:
+                known = ", ".join(sorted(self._sources)) or "none"
+                raise UnknownSource(f"{job.source!r} is none of the sources: {known}")
+            fetched = await self._fetcher.fetch(source.plan(job), hosts=source.hosts)
+            self._metrics.fetched(label, fetched)
+            page, found = await asyncio.to_thread(self._read, source, job, fetched)
+            check_count(found)
+            following = [
+                message.leads_to(event) for event in self._events(source, job, page, found)
+            ]
+            check_sizes(following, page_bytes=len(fetched.body))
+        except TrendingError as error:
+            self._metrics.pages.labels(label, error.reason).inc()
+            log.warning(
+                "page_not_scraped",
+                source=job.source,
+                url=job.url,
+                reason=error.reason,
+                detail=str(error),
+            )
+            raise
+        self._metrics.pages.labels(label, "scraped").inc()
+        self._log_and_count(label, job, fetched, following)
+        return following
+
+    def _read(self, source: Source, job: ScrapeJob, fetched: FetchedPage) -> tuple[Page, Extracted]:
+        """Keep and parse a page; blocks, so it runs in a thread."""
+        digest, key = self._raw_pages.keep(fetched.body)
+        page = Page(url=fetched.url, hash=digest, key=key, fetched_at=fetched.fetched_at)
+        return page, source.extract(job, fetched)
+
+    def _events(
+        self, source: Source, job: ScrapeJob, page: Page, found: Extracted
+    ) -> Iterator[Event]:
+        for title in found.titles:
+            yield TitleScraped(
+                source=source.name,
+                source_id=title.source_id,
+                page=page,
+                license=source.license,
+                title=title.title,
+            )
+            yield from self._reviews(source, page, title)
+        yield from following_jobs(job, found)
+
+    def _reviews(self, source: Source, page: Page, title: FoundTitle) -> Iterator[ReviewScraped]:
+        for position, found in enumerate(title.reviews):
+            yield ReviewScraped(
+                source=source.name,
+                source_id=title.source_id,
+                page=page,
+                license=source.license,
+                position=position,
+                review=self._nameless(source, found),
+            )
+
+    def _nameless(self, source: Source, found: FoundReview) -> RawReview:
+        if not found.author:
+            return found.review
+        review_id = found.review.review_source_id
+        return found.review.model_copy(
+            update={
+                "author_hash": self._authors.hash(source.name, found.author),
+                "review_source_id": review_id
+                and self._authors.without_name(review_id, found.author),
+            }
+        )
+
+    def _log_and_count(
+        self,
+        source: str,
+        job: ScrapeJob,
+        fetched: FetchedPage,
+        following: Sequence[Message[Any]],
+    ) -> None:
+        counts = {
+            kind: sum(isinstance(message.event, event) for message in following)
+            for kind, event in (
+                ("title", TitleScraped),
+                ("review", ReviewScraped),
+                ("job", ScrapeJob),
+            )
+        }
+        for kind, count in counts.items():
+            self._metrics.records.labels(source, kind).inc(count)
+        log.info(
+            "page_scraped",
+            source=source,
+            url=job.url,
+            page=job.page,
+            bytes=len(fetched.body),
+            seconds=round(fetched.seconds, 3),
+            waited=round(fetched.waited, 3),
+            **{f"{kind}s": count for kind, count in counts.items()},
+        )
+
+
+def following_jobs(job: ScrapeJob, found: Extracted) -> Iterator[ScrapeJob]:
+    """The jobs that a list page leads to: its titles, then the next list page while any is due."""
+    for url in found.title_urls:
+        yield job.model_copy(update={"url": url, "page": "detail", "depth": job.depth + 1})
+    if found.next_url and found.next_url != job.url and job.depth + 1 < job.max_pages:
+        yield job.model_copy(update={"url": found.next_url, "depth": job.depth + 1})
+
+
+def check_count(found: Extracted) -> None:
+    """Raise before a hostile page is turned into a flood.
+
+    Raises:
+        TooManyRecords: the page leads to more events than a page of a film site would.
+    """
+    count = len(found.title_urls) + sum(1 + len(title.reviews) for title in found.titles)
+    if count > MAX_RECORDS:
+        raise TooManyRecords(f"the page leads to {count} events, at most {MAX_RECORDS}")
+
+
+def check_sizes(messages: Sequence[Message[Any]], *, page_bytes: int) -> None:
+    """Raise before anything is published, so that a page is told as a whole or not at all.
+
+    Raises:
+        RecordTooLarge: an event doesn't fit into a record.
+    """
+    if page_bytes * 6 < LARGEST_EVENT:
+        return  # JSON makes at most six bytes of one, so there's nothing to measure
+    for message in messages:
+        size = len(message.body())
+        if size > LARGEST_EVENT:
+            raise RecordTooLarge(f"{type(message.event).__name__} has {size} bytes")

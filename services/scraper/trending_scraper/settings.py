@@ -1,0 +1,58 @@
+"""What the scraper can be told (`SCRAPER_…`)."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from trending_shared.settings import ServiceSettings
+
+
+class ScraperSettings(ServiceSettings):
+    """Which sites are visited, how they are told who visits, and how long they may take."""
+
+    model_config = SettingsConfigDict(env_prefix="SCRAPER_")
+
+    port: int = Field(default=8101, ge=0, le=65535)
+    batch_size: int = Field(
+        default=50,
+        ge=1,
+        le=10_000,
+        description="jobs handled at once; at a page a second a batch takes most of a minute",
+    )
+    at_once: int = Field(default=8, ge=1, le=100, description="pages worked on at the same time")
+    demo_url: str = Field(default="", description="where the demo film site is; empty: nowhere")
+    contact: str = Field(
+        default="",
+        pattern=r"^[\x21-\x7e]*$",
+        description="a URL or mail address, told to every site; needed to visit any but the demo",
+    )
+    allowed_private_hosts: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(),
+        description="host:port,… that may have a private address; all others must be public",
+    )
+    author_hash_key: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="hashes the names of authors; empty: made once and kept below TRENDING_HOME",
+    )
+    default_delay: timedelta = Field(
+        default=timedelta(seconds=1),
+        ge=timedelta(),
+        description="between two requests to a host whose robots.txt has no Crawl-delay",
+    )
+    connect_timeout: timedelta = Field(default=timedelta(seconds=5), gt=timedelta())
+    read_timeout: timedelta = Field(
+        default=timedelta(seconds=15), gt=timedelta(), description="the longest silence of a host"
+    )
+    page_timeout: timedelta = Field(
+        default=timedelta(seconds=60), gt=timedelta(), description="for one answer in all"
+    )
+
+    @field_validator("allowed_private_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return frozenset(host.strip().lower() for host in value.split(",") if host.strip())
+        return value

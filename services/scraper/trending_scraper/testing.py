@@ -1,0 +1,167 @@
+"""For tests: a site on loopback that also misbehaves, waiting that takes no time, pages in cans."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from trending_scraper.fetching import PageGone
+from trending_scraper.sources.base import FetchedPage, PageRequest
+from trending_shared.clock import FrozenClock
+
+Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+FETCHED_AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+def answer(
+    body: bytes | str = b"",
+    *,
+    status: int = 200,
+    content_type: str | None = "text/html; charset=utf-8",
+    headers: Mapping[str, str] | None = None,
+) -> Behaviour:
+    """A proper HTTP/1.1 answer."""
+    content = body.encode() if isinstance(body, str) else body
+    fields = {"Content-Length": str(len(content)), **(headers or {})}
+    if content_type is not None:
+        fields["Content-Type"] = content_type
+
+    async def give(writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {status} Said\r\n".encode())
+        writer.write("".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode())
+        writer.write(b"\r\n" + content)
+        await writer.drain()
+
+    return give
+
+
+def redirect(location: str, *, status: int = 302) -> Behaviour:
+    return answer(status=status, headers={"Location": location})
+
+
+def endless(chunk: bytes, *, headers: Mapping[str, str] | None = None) -> Behaviour:
+    """An answer that never stops."""
+
+    async def give(writer: asyncio.StreamWriter) -> None:
+        fields = {"Content-Type": "text/html", **(headers or {})}
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        writer.write("".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode())
+        writer.write(b"\r\n")
+        while True:
+            writer.write(chunk)
+            await writer.drain()
+
+    return give
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """No answer at all: the connection ends."""
+    writer.close()
+
+
+async def stay_silent(writer: asyncio.StreamWriter) -> None:
+    """No answer at all: the connection stays."""
+    await asyncio.Event().wait()
+
+
+class MisbehavingSite:
+    """An HTTP server on loopback that does as it is told, path by path.
+
+    The behaviours of a path are shown one after another, the last for ever; unknown paths answer
+    404. `asked` lists the paths in the order of their requests, `headers` what came with each.
+    """
+
+    def __init__(self) -> None:
+        self.behaviours: dict[str, list[Behaviour]] = {}
+        self.asked: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.connections = 0
+        self.port = 0
+        self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
+
+    def at(self, path: str, *behaviours: Behaviour) -> None:
+        self.behaviours[path] = list(behaviours)
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def url(self, path: str) -> str:
+        return f"http://{self.host}{path}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server:
+            self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        self.connections += 1
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                while not writer.is_closing():
+                    await self._serve(reader, writer)
+        finally:
+            self._serving.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        path = first.split(" ")[1]
+        self.asked.append(path)
+        fields = (line.partition(": ") for line in lines if line)
+        self.headers.append({name.lower(): value for name, _, value in fields})
+        behaviours = self.behaviours.get(path, [answer("no such page", status=404)])
+        behaviour = behaviours.pop(0) if len(behaviours) > 1 else behaviours[0]
+        await behaviour(writer)
+
+
+class Waiting:
+    """Waits by moving a clock that otherwise stands still."""
+
+    def __init__(self, clock: FrozenClock) -> None:
+        self.clock = clock
+        self.waits: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.clock.advance(timedelta(seconds=seconds))
+        await asyncio.sleep(0)
+
+
+class CannedFetcher:
+    """Has pages at hand, by address."""
+
+    def __init__(self, pages: Mapping[str, str | bytes]) -> None:
+        self._pages = pages
+        self.asked: list[tuple[PageRequest, AbstractSet[str]]] = []
+
+    async def fetch(self, request: PageRequest, *, hosts: AbstractSet[str]) -> FetchedPage:
+        self.asked.append((request, hosts))
+        page = self._pages.get(request.url)
+        if page is None:
+            raise PageGone(f"{request.url} answers 404")
+        body = page.encode() if isinstance(page, str) else page
+        return FetchedPage(request.url, body, "utf-8", FETCHED_AT)
+
+
+def known_addresses(table: Mapping[str, Sequence[str]]) -> Callable[..., Awaitable[Sequence[str]]]:
+    """A resolver with a table of its own."""
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return table[host]
+
+    return resolve

@@ -1,0 +1,407 @@
+"""Jobs in, facts out: whole pages through the scraper."""
+
+import gzip
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import date, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from obstore.store import MemoryStore
+from prometheus_client import CollectorRegistry
+
+from trending_demo.catalogue import demo_catalogue
+from trending_demo.pages import Pages
+from trending_scraper.addresses import AddressForbidden, GuardedNetwork, GuardedTransport
+from trending_scraper.authors import Authors
+from trending_scraper.fetching import Fetcher, HttpFetcher
+from trending_scraper.metrics import ScraperMetrics
+from trending_scraper.pacing import Pacing
+from trending_scraper.raw_pages import RawPages
+from trending_scraper.scraping import (
+    MAX_RECORDS,
+    RecordTooLarge,
+    Scraper,
+    TooManyRecords,
+    UnknownSource,
+)
+from trending_scraper.sources.base import PageUnparsable, Source
+from trending_scraper.sources.demo import demo_site
+from trending_scraper.testing import (
+    FETCHED_AT,
+    Behaviour,
+    CannedFetcher,
+    MisbehavingSite,
+    Waiting,
+    answer,
+    endless,
+    redirect,
+)
+from trending_shared.clock import FrozenClock
+from trending_shared.errors import Rejected, StoreUnavailable, TrendingError, Unavailable
+from trending_shared.events import Event, ReviewScraped, ScrapeJob, TitleScraped
+from trending_shared.messages import Message
+from trending_shared.storage import ObjectStore
+from trending_shared.testing import delivered
+
+BASE = "http://films.example:80"
+ALIEN = {
+    "@type": "Movie",
+    "identifier": "alien-1979",
+    "name": "Alien",
+    "review": [
+        {"identifier": "r1", "author": {"name": "Tidal Moth"}, "reviewBody": "Terrifying."},
+        {"author": "net_cord", "reviewBody": "Slow.", "identifier": "alien-net_cord"},
+        {"reviewBody": "Nobody's."},
+    ],
+}
+
+
+class House:
+    """A scraper with everything around it at hand."""
+
+    def __init__(self, fetcher: Fetcher, source: Source, store: ObjectStore | None = None) -> None:
+        self.registry = CollectorRegistry()
+        self.store = store or ObjectStore.at("memory:///")
+        self.scraper = Scraper(
+            sources=[source],
+            fetcher=fetcher,
+            raw_pages=RawPages(self.store),
+            authors=Authors(b"a key of this test"),
+            metrics=ScraperMetrics(self.registry),
+        )
+
+    async def does(self, job: ScrapeJob) -> list[Message[Any]]:
+        return await self.scraper.on_scrape_job(delivered(job))
+
+    def pages(self, outcome: str, *, source: str = "demo") -> float:
+        labels = {"source": source, "outcome": outcome}
+        return self.registry.get_sample_value("trending_scraper_pages_total", labels) or 0.0
+
+
+def a_house(pages: Mapping[str, str | bytes]) -> House:
+    return House(
+        CannedFetcher({BASE + path: page for path, page in pages.items()}), demo_site(BASE)
+    )
+
+
+def a_job(path: str, **changes: Any) -> ScrapeJob:
+    return ScrapeJob(**({"source": "demo", "url": BASE + path} | changes))
+
+
+def a_detail_page(**changes: Any) -> str:
+    data = json.dumps(ALIEN | changes)
+    return f'<script type="application/ld+json">{data}</script>'
+
+
+def events(messages: list[Message[Any]], kind: type[Event]) -> list[Any]:
+    return [message.event for message in messages if isinstance(message.event, kind)]
+
+
+# ---------------------------------------------------------------- detail pages
+
+
+async def test_a_detail_page_leads_to_its_title_and_its_reviews() -> None:
+    page = a_detail_page()
+    house = a_house({"/titles/alien-1979": page})
+    messages = await house.does(a_job("/titles/alien-1979", page="detail"))
+    title, *reviews = [message.event for message in messages]
+    assert isinstance(title, TitleScraped)
+    assert (title.source, title.source_id, title.license) == ("demo", "alien-1979", "CC0-1.0")
+    assert title.title.name == "Alien"
+    assert title.page.url == f"{BASE}/titles/alien-1979"
+    assert title.page.fetched_at == FETCHED_AT
+    assert gzip.decompress(house.store.get(title.page.key)).decode() == page
+    assert [(one.position, one.review.text) for one in reviews] == [
+        (0, "Terrifying."),
+        (1, "Slow."),
+        (2, "Nobody's."),
+    ]
+    assert {one.page for one in reviews} == {title.page}
+
+
+async def test_no_authors_name_leaves_the_scraper() -> None:
+    house = a_house({"/titles/alien-1979": a_detail_page()})
+    messages = await house.does(a_job("/titles/alien-1979", page="detail"))
+    told = b"".join(message.body() for message in messages).lower()
+    assert b"moth" not in told
+    assert b"net_cord" not in told
+    first, second, third = events(messages, ReviewScraped)
+    assert first.review.author_hash == Authors(b"a key of this test").hash("demo", "tidal moth")
+    assert first.review.review_source_id == "r1"
+    assert second.review.review_source_id is not None
+    assert third.review.author_hash is None
+
+
+async def test_the_same_job_again_leads_to_the_same_ids() -> None:
+    house = a_house({"/titles/alien-1979": a_detail_page()})
+    message = delivered(a_job("/titles/alien-1979", page="detail"))
+    first = await house.scraper.on_scrape_job(message)
+    again = await house.scraper.on_scrape_job(message)
+    assert first == again
+    assert len({one.id for one in first}) == len(first) == 4
+    assert {one.causation_id for one in first} == {message.id}
+    assert {one.correlation_id for one in first} == {message.correlation_id}
+
+
+async def test_what_a_page_gave_is_counted() -> None:
+    house = a_house({"/titles/alien-1979": a_detail_page()})
+    await house.does(a_job("/titles/alien-1979", page="detail"))
+
+    def value(name: str, **labels: str) -> float | None:
+        return house.registry.get_sample_value(name, {"source": "demo", **labels})
+
+    assert house.pages("scraped") == 1
+    assert value("trending_scraper_records_total", kind="title") == 1
+    assert value("trending_scraper_records_total", kind="review") == 3
+    assert value("trending_scraper_bytes_total") == len(a_detail_page())
+    assert value("trending_scraper_fetch_seconds_count") == 1
+    assert value("trending_scraper_wait_seconds_count") == 1
+
+
+# ---------------------------------------------------------------- list pages
+
+LIST = """<a href="/titles/alien-1979">Alien</a> <a href="/titles/alien-1979#cast">Cast</a>
+<a href="/titles/dark-2017">Dark</a> <a href="/about">About us</a> <a href="/titles?genre=x">X</a>
+<a href="http://elsewhere.example/titles/1">Elsewhere</a> <a rel="next" href="?page=2">Next</a>"""
+
+
+async def test_a_list_page_leads_to_its_titles_and_the_next_page() -> None:
+    house = a_house({"/titles?page=1": LIST})
+    messages = await house.does(a_job("/titles?page=1", max_pages=3))
+    assert [message.event for message in messages] == [
+        a_job("/titles/alien-1979", page="detail", depth=1, max_pages=3),
+        a_job("/titles/dark-2017", page="detail", depth=1, max_pages=3),
+        a_job("/titles?page=2", page="list", depth=1, max_pages=3),
+    ]
+
+
+async def test_lists_are_followed_to_max_pages_and_no_further() -> None:
+    house = a_house({"/titles?page=1": LIST})
+    messages = await house.does(a_job("/titles?page=1", depth=2, max_pages=3))
+    assert [job.page for job in events(messages, ScrapeJob)] == ["detail", "detail"]
+
+
+async def test_a_list_that_calls_itself_the_next_page_ends() -> None:
+    page = '<a href="/titles/alien-1979">Alien</a><a rel=next href="/titles?page=1">Next</a>'
+    house = a_house({"/titles?page=1": page})
+    assert len(await house.does(a_job("/titles?page=1"))) == 1
+
+
+async def test_a_next_page_on_another_host_isnt_followed() -> None:
+    page = '<a href="/titles/1">Alien</a><a rel=next href="http://elsewhere.example/">Next</a>'
+    house = a_house({"/titles?page=1": page})
+    assert len(await house.does(a_job("/titles?page=1"))) == 1
+
+
+async def test_a_job_leads_through_the_whole_demo_site() -> None:
+    catalogue = demo_catalogue()
+    pages = Pages(catalogue, base=BASE, day=date(2026, 11, 1), page_size=100, crawl_delay=0)
+    lists = {f"/titles?page={n}": pages.titles(n).body for n in range(1, 5)}
+    details = {f"/titles/{id}": pages.title(id).body for id in catalogue.by_id}
+    house = a_house(lists | details)
+    waiting: list[Message[Any]] = [delivered(a_job("/titles?page=1"))]
+    found: list[Message[Any]] = []
+    while waiting:
+        messages = await house.scraper.on_scrape_job(waiting.pop())
+        found += messages
+        waiting += [message for message in messages if isinstance(message.event, ScrapeJob)]
+    titles = {title.source_id: title.title for title in events(found, TitleScraped)}
+    assert titles.keys() == catalogue.by_id.keys()
+    for id, title in catalogue.by_id.items():
+        assert titles[id].name == title.name
+        assert titles[id].kind == {"film": "Movie", "show": "TVSeries"}[title.kind]
+        assert titles[id].genres == title.genres
+        assert titles[id].countries == title.countries
+        assert titles[id].plot == title.plot
+        assert len(titles[id].popularity) == 28
+    reviews = events(found, ReviewScraped)
+    assert len(reviews) == sum(len(title.reviews) for title in catalogue.titles)
+    authors = {review.author for title in catalogue.titles for review in title.reviews}
+    assert len({review.review.author_hash for review in reviews}) == len(authors)
+    assert len({message.id for message in found}) == len(found)
+
+
+# ---------------------------------------------------------------- what can't be scraped
+
+
+@pytest.mark.parametrize(
+    ("job", "page"),
+    [
+        (a_job("/titles/1", page="detail"), "<h1>Please log in</h1>"),
+        (a_job("/titles/1", page="detail"), b""),
+        (a_job("/titles/1", page="detail"), b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20),
+        (a_job("/titles?page=1"), '<a href="/about">About us</a>'),
+        (a_job("/titles?page=1"), a_detail_page()),
+    ],
+)
+async def test_a_page_without_what_was_looked_for_is_unparsable_but_kept(
+    job: ScrapeJob, page: str | bytes
+) -> None:
+    house = a_house({job.url.removeprefix(BASE): page})
+    with pytest.raises(PageUnparsable):
+        await house.does(job)
+    assert house.pages("PageUnparsable") == 1
+    assert len(house.store.keys("raw")) == 1
+
+
+async def test_a_source_nobody_has_is_rejected_under_one_label() -> None:
+    house = a_house({})
+    with pytest.raises(UnknownSource, match="'imdb' is none of the sources: demo"):
+        await house.does(a_job("/titles/1", source="imdb"))
+    assert house.pages("UnknownSource", source="unknown") == 1
+
+
+async def test_a_record_that_no_event_can_carry_rejects_the_whole_page() -> None:
+    house = a_house({"/titles/alien-1979": a_detail_page(description="x" * 1_200_000)})
+    with pytest.raises(RecordTooLarge, match="TitleScraped"):
+        await house.does(a_job("/titles/alien-1979", page="detail"))
+    assert house.pages("RecordTooLarge") == 1
+
+
+async def test_a_record_is_measured_as_the_json_it_becomes() -> None:
+    script = json.dumps(ALIEN | {"description": "HERE"}).replace("HERE", f"x{chr(1) * 200_000}x")
+    page = f'<script type="application/ld+json">{script}</script>'
+    assert len(page) < 250_000
+    house = a_house({"/titles/alien-1979": page})
+    with pytest.raises(RecordTooLarge):
+        await house.does(a_job("/titles/alien-1979", page="detail"))
+
+
+@pytest.mark.parametrize(
+    ("job", "page"),
+    [
+        (
+            a_job("/titles/1", page="detail"),
+            a_detail_page(review=[{"reviewBody": str(n)} for n in range(MAX_RECORDS)]),
+        ),
+        (
+            a_job("/titles?page=1"),
+            "".join(f"<a href=/titles/{n}>x</a>" for n in range(MAX_RECORDS + 1)),
+        ),
+    ],
+)
+async def test_a_page_that_leads_to_a_flood_is_rejected(job: ScrapeJob, page: str) -> None:
+    house = a_house({job.url.removeprefix(BASE): page})
+    with pytest.raises(TooManyRecords):
+        await house.does(job)
+    assert house.pages("TooManyRecords") == 1
+
+
+async def test_text_that_is_hostile_to_json_travels_all_the_same() -> None:
+    page = a_detail_page(description="half \ud83d a character, \x00 and </script".replace("</", ""))
+    house = a_house({"/titles/alien-1979": page})
+    (title, *_) = await house.does(a_job("/titles/alien-1979", page="detail"))
+    assert TitleScraped.model_validate_json(title.body()) == title.event
+
+
+async def test_a_store_that_doesnt_answer_is_tried_again_later() -> None:
+    class StoreIsDown(ObjectStore):
+        def put_new(self, key: str, data: bytes) -> bool:
+            raise StoreUnavailable("no answer")
+
+    fetcher = CannedFetcher({f"{BASE}/titles/1": a_detail_page()})
+    house = House(fetcher, demo_site(BASE), StoreIsDown(MemoryStore()))
+    with pytest.raises(StoreUnavailable):
+        await house.does(a_job("/titles/1", page="detail"))
+    assert house.pages("StoreUnavailable") == 1
+
+
+# ---------------------------------------------------------------- over HTTP
+
+
+@pytest.fixture
+async def house_at(
+    site: MisbehavingSite, clock: FrozenClock
+) -> AsyncIterator[Callable[..., House]]:
+    fetchers: list[HttpFetcher] = []
+
+    def make(*, allowed: bool = True) -> House:
+        network = GuardedNetwork(allowed=[site.host] if allowed else [])
+        fetcher = HttpFetcher(
+            transport=partial(GuardedTransport, network),
+            pacing=Pacing(clock=clock, sleep=Waiting(clock)),
+            user_agent="trending-now/1 (local demo)",
+            clock=clock,
+            page_timeout=timedelta(seconds=30),
+        )
+        fetchers.append(fetcher)
+        return House(fetcher, demo_site(site.url("")))
+
+    yield make
+    for fetcher in fetchers:
+        await fetcher.__aexit__()
+
+
+DENY_ALL = answer("User-agent: *\nDisallow: /\n", content_type="text/plain")
+
+
+@pytest.mark.parametrize(
+    ("path", "behaviour", "outcome", "kind"),
+    [
+        ("/titles/1", answer(a_detail_page()), "scraped", None),
+        ("/titles/1", answer("<h1>Nothing</h1>"), "PageUnparsable", Rejected),
+        ("/titles/1", answer(b"x" * 10_000_000), "BodyTooLarge", Rejected),
+        ("/titles/1", endless(b"x" * 65536), "BodyTooLarge", Rejected),
+        ("/titles/1", redirect("/titles/1"), "TooManyRedirects", Rejected),
+        ("/titles/1", redirect("http://10.0.0.1/"), "HostNotAllowed", Rejected),
+        ("/titles/1", answer("PNG", content_type="image/png"), "ContentTypeRefused", Rejected),
+        ("/titles/1", answer(status=410), "PageGone", Rejected),
+        ("/titles/1", answer(status=403), "PageRefused", Rejected),
+        ("/titles/1", answer(status=502), "SourceUnavailable", Unavailable),
+        ("/titles/1", answer(status=429), "SourceUnavailable", Unavailable),
+        ("/robots.txt", DENY_ALL, "RobotsDenied", Rejected),
+        ("/robots.txt", answer(status=500), "SourceUnavailable", Unavailable),
+    ],
+)
+async def test_every_outcome_has_a_name_and_a_count(
+    site: MisbehavingSite,
+    house_at: Callable[..., House],
+    path: str,
+    behaviour: Behaviour,
+    outcome: str,
+    kind: type[TrendingError] | None,
+) -> None:
+    site.at(path, behaviour)
+    house = house_at()
+    job = ScrapeJob(source="demo", url=site.url("/titles/1"), page="detail")
+    if kind is None:
+        await house.does(job)
+    else:
+        with pytest.raises(kind) as raised:
+            await house.does(job)
+        assert raised.value.reason == outcome
+    assert house.pages(outcome) == 1
+
+
+async def test_a_private_address_is_forbidden_unless_it_is_allowed_by_name(
+    site: MisbehavingSite, house_at: Callable[..., House]
+) -> None:
+    house = house_at(allowed=False)
+    with pytest.raises(AddressForbidden):
+        await house.does(ScrapeJob(source="demo", url=site.url("/titles/1"), page="detail"))
+    assert house.pages("AddressForbidden") == 1
+    assert site.connections == 0
+
+
+async def test_a_job_for_another_host_is_refused_before_anything_is_asked(
+    site: MisbehavingSite, house_at: Callable[..., House]
+) -> None:
+    house = house_at()
+    with pytest.raises(Rejected):
+        await house.does(ScrapeJob(source="demo", url="http://127.0.0.1:9/", page="detail"))
+    assert house.pages("HostNotAllowed") == 1
+    assert site.asked == []
+
+
+async def test_records_name_the_page_that_redirects_ended_at(
+    site: MisbehavingSite, house_at: Callable[..., House]
+) -> None:
+    site.at("/titles/old", redirect("/titles/alien-1979"))
+    site.at("/titles/alien-1979", answer(a_detail_page(identifier=None)))
+    messages = await house_at().does(
+        ScrapeJob(source="demo", url=site.url("/titles/old"), page="detail")
+    )
+    (title,) = events(messages, TitleScraped)
+    assert (title.source_id, title.page.url) == ("alien-1979", site.url("/titles/alien-1979"))
