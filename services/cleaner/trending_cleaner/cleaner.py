@@ -1,0 +1,197 @@
+"""Takes batches of scraped records: cleans, compares with what is known, appends, answers."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from trending_cleaner.cleaning import clean_review, clean_title
+from trending_cleaner.deduplication import Draft, Known, Record, Verdict, Version, refusal
+from trending_cleaner.metrics import CleanerMetrics
+from trending_cleaner.schemas import Cleaned, Row, reject_row, row_of
+from trending_shared.clock import Clock
+from trending_shared.errors import Rejected
+from trending_shared.events import (
+    RecordRejected,
+    ReviewCleaned,
+    ReviewScraped,
+    TitleCleaned,
+    TitleScraped,
+)
+from trending_shared.messages import Message, Position
+from trending_shared.tables import OffsetTable
+
+log = structlog.get_logger()
+
+S = TypeVar("S", TitleScraped, ReviewScraped)
+Placed = tuple[Position, Row]
+_EVERYDAY = frozenset({"DuplicateTitle", "DuplicateReview"})  # no line of log for each of them
+
+
+@dataclass(frozen=True)
+class Lane(Generic[S]):
+    """The way of one kind of record: how it is cleaned, where it goes, what is known there."""
+
+    record: Record
+    clean: Callable[[S, datetime], Cleaned]
+    table: OffsetTable
+    known: Known
+
+
+class Cleaner:
+    """The handlers of the service; blocking, for a thread.
+
+    Every scraped record leads to one event and, however often it is delivered, to one row: a
+    title, a review, or a reject. Both handlers raise `StoreUnavailable` when a table's storage
+    doesn't answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        titles: OffsetTable,
+        reviews: OffsetTable,
+        rejects: OffsetTable,
+        metrics: CleanerMetrics,
+        clock: Clock,
+        code_version: str,
+    ) -> None:
+        self._rejects = rejects
+        self._metrics = metrics
+        self._clock = clock
+        self._code_version = code_version
+        self._titles: Lane[TitleScraped] = Lane(
+            "title", self._clean_title, titles, Known(titles, rejects, record="title")
+        )
+        self._reviews: Lane[ReviewScraped] = Lane(
+            "review", self._clean_review, reviews, Known(reviews, rejects, record="review")
+        )
+
+    def on_titles_scraped(
+        self, messages: Sequence[Message[TitleScraped]]
+    ) -> list[Message[TitleCleaned | RecordRejected]]:
+        return self._take(messages, self._titles)
+
+    def on_reviews_scraped(
+        self, messages: Sequence[Message[ReviewScraped]]
+    ) -> list[Message[ReviewCleaned | RecordRejected]]:
+        return self._take(messages, self._reviews)
+
+    # ------------------------------------------------------------ one batch
+
+    def _take(self, messages: Sequence[Message[S]], lane: Lane[S]) -> list[Message[Any]]:
+        draft = lane.known.draft()
+        now = self._clock.now()
+        rows: list[Placed] = []
+        rejects: list[Placed] = []
+        answers: list[Message[Any]] = []
+        for message in messages:
+            event, row = self._answer(message, lane, draft, now)
+            answers.append(message.leads_to(event))
+            if row is not None:
+                placed = rejects if isinstance(event, RecordRejected) else rows
+                placed.append((_position(message), row))
+        # In this order: a duplicate mustn't be known before the content that it repeats.
+        self._append(lane.table, f"{lane.record}s", rows)
+        self._append(self._rejects, "rejects", rejects)
+        self._count(answers, lane)
+        return answers
+
+    def _answer(
+        self, message: Message[S], lane: Lane[S], draft: Draft, now: datetime
+    ) -> tuple[Cleaned | RecordRejected, Row | None]:
+        """The event that a record leads to, and its row unless the table has it."""
+        cleaned: Cleaned | None = None
+        try:
+            cleaned = lane.clean(message.event, now)
+            verdict = draft.judge(_id(cleaned), _version(message, cleaned))
+            if problem := refusal(lane.record, verdict):
+                raise problem
+        except Rejected as error:
+            rejected = _rejected(message.event, lane.record, error)
+            if not draft.is_new_reject(message.id):
+                return rejected, None
+            return rejected, reject_row(
+                message, rejected, cleaned, now=now, code_version=self._code_version
+            )
+        if verdict is Verdict.AGAIN:
+            return cleaned, None
+        return cleaned, row_of(message, cleaned, code_version=self._code_version)
+
+    def _append(self, table: OffsetTable, name: str, rows: Sequence[Placed]) -> None:
+        if not rows:
+            return
+        with self._metrics.append_seconds.labels(name).time():
+            appended = table.append(rows)
+        self._metrics.rows.labels(name).inc(appended)
+        if appended < len(rows):
+            refused = len(rows) - appended
+            self._metrics.rows_refused.labels(name).inc(refused)
+            log.warning("rows_refused", table=name, rows=refused)
+
+    # ------------------------------------------------------------ what is counted
+
+    def _clean_title(self, scraped: TitleScraped, now: datetime) -> TitleCleaned:
+        cleaned = clean_title(scraped, now)
+        self._metrics.unknown_genres.inc(len(cleaned.unknown_genres))
+        return cleaned
+
+    def _clean_review(self, scraped: ReviewScraped, now: datetime) -> ReviewCleaned:
+        cleaned = clean_review(scraped, now)
+        for kind, number in cleaned.personal_data.items():
+            self._metrics.personal_data.labels(kind).inc(number)
+        self._metrics.days_dropped.inc(cleaned.day_dropped)
+        return cleaned.event
+
+    def _count(self, answers: Sequence[Message[Any]], lane: Lane[S]) -> None:
+        reasons: Counter[str] = Counter()
+        for answer in answers:
+            if not isinstance(answer.event, RecordRejected):
+                continue
+            reasons[answer.event.reason] += 1
+            if answer.event.reason not in _EVERYDAY:
+                log.info(
+                    "record_rejected",
+                    event_id=str(answer.causation_id),
+                    correlation_id=str(answer.correlation_id),
+                    **answer.event.model_dump(exclude={"page"}),
+                )
+        for reason, number in reasons.items():
+            self._metrics.rejected.labels(lane.record, reason).inc(number)
+            if reason in _EVERYDAY:
+                self._metrics.duplicates.labels(lane.record).inc(number)
+        cleaned = len(answers) - reasons.total()
+        self._metrics.cleaned.labels(lane.record).inc(cleaned)
+        self._metrics.known.labels(lane.record).set(len(lane.known.history))
+        log.info(f"{lane.record}s_cleaned", cleaned=cleaned, **reasons)
+
+
+def _rejected(scraped: S, record: Record, error: Rejected) -> RecordRejected:
+    return RecordRejected(
+        record=record,
+        source=scraped.source,
+        source_id=scraped.source_id,
+        page=scraped.page,
+        reason=error.reason,
+        detail=str(error),
+    )
+
+
+def _id(cleaned: Cleaned) -> str:
+    return cleaned.review_id if isinstance(cleaned, ReviewCleaned) else cleaned.title_id
+
+
+def _version(message: Message[Any], cleaned: Cleaned) -> Version:
+    return Version.of(
+        fetched_at=cleaned.page.fetched_at,
+        content_hash=cleaned.content_hash,
+        event_id=message.id,
+    )
+
+
+def _position(message: Message[Any]) -> Position:
+    assert message.position is not None, "a delivered message has a position"
+    return message.position

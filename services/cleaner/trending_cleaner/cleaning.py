@@ -1,0 +1,124 @@
+"""From what a page said to what we know: pure, and scraped text is hostile.
+
+Cleaning what is clean already changes nothing.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from trending_cleaner import fields
+from trending_cleaner.identity import hash_content, review_id, title_id
+from trending_cleaner.personal_data import scrub
+from trending_cleaner.plain_text import plain_text
+from trending_shared.errors import Rejected
+from trending_shared.events import ReviewCleaned, ReviewScraped, TitleCleaned, TitleScraped
+from trending_shared.genres import map_genres
+
+MAX_TEXT = 20_000  # characters of a plot or review
+MIN_PLOT = 20  # characters; the shortest real plots have three times as many
+MAX_NAME = 500  # characters
+MARKUP = 4  # how many times as long as its text a text with its markup may be
+
+
+class NameMissing(Rejected):
+    """A title has no name."""
+
+
+class TextMissing(Rejected):
+    """A title has no plot, or one that says nothing; a review has no text."""
+
+
+class TextTooLong(Rejected):
+    """A name, plot or review is longer than any real one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CleanReview:
+    """A review, what personal data it was freed of, and whether it lost an implausible day."""
+
+    event: ReviewCleaned
+    personal_data: Counter[str]
+    day_dropped: bool
+
+
+def clean_title(scraped: TitleScraped, now: datetime) -> TitleCleaned:
+    """Normalise and judge a title.
+
+    Raises:
+        NameMissing, TextMissing, TextTooLong: as they say.
+        KindUnknown, YearImplausible: see `fields`.
+    """
+    raw = scraped.title
+    name = _text(raw.name, "name", MAX_NAME)
+    if not name:
+        raise NameMissing("the page names no title")
+    plot = _text(raw.plot, "plot", MAX_TEXT)
+    if len(plot) < MIN_PLOT:
+        raise TextMissing(f"the plot has {len(plot)} characters; {MIN_PLOT} are needed")
+    mapping = map_genres(scraped.source, fields.values(raw.genres))
+    content = {
+        "license": scraped.license,
+        "name": name,
+        "kind": fields.kind(raw.kind),
+        "year": fields.year(raw.year, now=now),
+        "genres": mapping.genres,
+        "unknown_genres": mapping.unknown,
+        "plot": plot,
+        "countries": fields.countries(raw.countries),
+        "language": fields.language(raw.language),
+        "runtime_minutes": fields.minutes(raw.runtime, raw.age_rating),
+        "rating": fields.rating(raw.rating, raw.best_rating),
+        "rating_count": fields.count(raw.rating_count),
+        "popularity": fields.popularity(raw.popularity, now=now),
+    }
+    return TitleCleaned(
+        title_id=title_id(scraped.source, scraped.source_id),
+        source=scraped.source,
+        source_id=scraped.source_id,
+        page=scraped.page,
+        content_hash=hash_content(content),
+        **content,
+    )
+
+
+def clean_review(scraped: ReviewScraped, now: datetime) -> CleanReview:
+    """Normalise a review, judge it, and free it of personal data.
+
+    Raises:
+        TextMissing, TextTooLong: as they say.
+    """
+    raw = scraped.review
+    text = _text(raw.text, "review", MAX_TEXT)
+    if not any(character.isalnum() for character in text):
+        raise TextMissing("the review says nothing")
+    scrubbed = scrub(text)
+    day = fields.review_day(raw.day, now=now)
+    content = {
+        "license": scraped.license,
+        "author_hash": raw.author_hash,
+        "text": scrubbed.text,
+        "rating": fields.rating(raw.rating, raw.best_rating),
+        "day": day,
+        "language": fields.language(raw.language),
+    }
+    event = ReviewCleaned(
+        review_id=review_id(scraped.source, scraped.source_id, raw, scrubbed.text),
+        title_id=title_id(scraped.source, scraped.source_id),
+        source=scraped.source,
+        source_id=scraped.source_id,
+        page=scraped.page,
+        content_hash=hash_content(content),
+        **content,
+    )
+    dropped = day is None and fields.value(raw.day) is not None
+    return CleanReview(event, personal_data=scrubbed.found, day_dropped=dropped)
+
+
+def _text(raw: str | None, what: str, limit: int) -> str:
+    if raw is None:
+        return ""
+    text = plain_text(raw) if len(raw) <= MARKUP * limit else raw
+    if len(text) > limit:
+        raise TextTooLong(f"the {what} has {len(text)} characters; {limit} are the limit")
+    return text

@@ -1,0 +1,224 @@
+"""What the fields of a scraped record mean: each function reads one kind of value.
+
+A value that can't be read is None, so that a record doesn't fail for a trifle; a kind or year that
+is there but wrong raises, because then the record itself can't be trusted.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+
+from trending_cleaner.plain_text import plain_text
+from trending_shared.errors import Rejected
+from trending_shared.events import DayCount, Kind
+
+FIRST_YEAR = 1888  # of the oldest film that is left, Roundhay Garden Scene
+YEARS_AHEAD = 3  # films are announced that early
+FIRST_REVIEW_DAY = date(1990, 10, 17)  # when what became IMDb appeared on Usenet
+MAX_MINUTES = 24 * 60
+MAX_COUNT = 2**53  # what JSON readers hold exactly; no count of viewers comes near
+MAX_VALUE = 200  # characters of a value that isn't prose; longer ones are no such value
+MAX_VALUES = 50  # genres or countries of one title
+MAX_DAYS = 1100  # three years of daily counts, the latest; 40 kB of an event
+
+_ABSENT = frozenset({"", "n/a", "na", "\\n", "null", "none", "nan", "-", "–", "—", "?", "und"})
+_FILMS = (
+    *("film", "movie", "featurefilm", "feature", "motionpicture", "shortfilm", "short"),
+    *("tvmovie", "tvfilm", "televisionfilm", "documentaryfilm", "animatedfilm"),
+)
+_SHOWS = (
+    *("show", "tvshow", "tv", "tvseries", "series", "televisionseries", "televisionshow"),
+    *("tvminiseries", "miniseries", "limitedseries", "webseries", "animeseries"),
+)
+_COUNTRIES = {
+    other: name
+    for name, others in {
+        "United States": ("us", "u.s.", "usa", "u.s.a.", "united states of america"),
+        "United Kingdom": ("uk", "u.k.", "gb", "great britain"),
+        "South Korea": ("republic of korea",),
+        "Czech Republic": ("czechia",),
+        "Russia": ("russian federation",),
+        "Turkey": ("türkiye",),
+        "Netherlands": ("the netherlands", "holland"),
+        "Hong Kong": ("hong kong sar china", "hong kong sar"),
+        "United Arab Emirates": ("uae",),
+    }.items()
+    for other in others
+}
+_YEAR = re.compile(r"(?<!\d)(\d{4})(?:\d{4})?(?!\d)")  # also the year of a day written 19790525
+_NUMBER = r"(\d{1,6}(?:[.,]\d{1,6})?)"
+_ISO_DURATION = re.compile(
+    rf"P(?:{_NUMBER}D)?(?:T(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?", re.IGNORECASE
+)
+_SPOKEN_DURATION = re.compile(
+    r"(?:(\d{1,3})\s*(?:hours?|hrs?|h)\b\.?)?[\s,]*(?:and)?\s*"
+    r"(?:(\d{1,5})\s*(?:minutes?|mins?|m)\b\.?)?",
+    re.IGNORECASE,
+)
+_CLOCK_DURATION = re.compile(r"(\d{1,2}):([0-5]\d)(?::[0-5]\d)?")
+_RATING = re.compile(rf"{_NUMBER}\s*(?:(%)|(?:/|out of)\s*{_NUMBER})?")
+_LANGUAGE_TAG = re.compile(
+    r"([a-z]{2,3})(?:[-_]([a-z]{4}))?(?:[-_]([a-z]{2}|\d{3}))?", re.IGNORECASE
+)
+
+
+class KindUnknown(Rejected):
+    """A title is neither a film nor a show, or doesn't say which."""
+
+
+class YearImplausible(Rejected):
+    """A title names a year in which it can't have been released."""
+
+
+def value(raw: str | None) -> str | None:
+    """A short value as plain text; None for what sites write where they have none."""
+    if raw is None or len(raw) > MAX_VALUE:
+        return None
+    text = plain_text(raw)
+    return None if text.lower() in _ABSENT else text
+
+
+def values(raw: Iterable[str]) -> tuple[str, ...]:
+    """Short values, each once, in order."""
+    found = dict.fromkeys(text for item in raw if (text := value(item)))
+    return tuple(found)[:MAX_VALUES]
+
+
+def kind(raw: str | None) -> Kind:
+    """Film or show, of what sites call them: `Movie`, `TV Show`, `https://schema.org/TVSeries`.
+
+    Raises:
+        KindUnknown: it is neither.
+    """
+    text = value(raw)
+    name = re.sub(r"[^a-z]", "", re.split(r"[/#:]", text.lower())[-1]) if text else ""
+    if name in _FILMS:
+        return "film"
+    if name in _SHOWS:
+        return "show"
+    raise KindUnknown(f"kind {shown(raw)} is neither film nor show")
+
+
+def year(raw: str | None, *, now: datetime) -> int | None:
+    """The first year in `1979`, `1979-05-25`, `25 May 1979`, `1979–1985`; None if there is none.
+
+    Raises:
+        YearImplausible: what is given isn't a year between the first film and the near future.
+    """
+    text = value(raw)
+    if text is None or not any(character.isdecimal() for character in text):
+        return None
+    match = _YEAR.search(text)
+    found = int(match[1]) if match else 0
+    last = now.astimezone(UTC).year + YEARS_AHEAD
+    if not FIRST_YEAR <= found <= last:
+        raise YearImplausible(f"year {shown(raw)} isn't between {FIRST_YEAR} and {last}")
+    return found
+
+
+def minutes(runtime: str | None, age_rating: str | None = None) -> int | None:
+    """Running time in whole minutes, of ISO 8601 durations, `117 min`, `1h 57m`, `1:57` or `117`.
+
+    Args:
+        age_rating: read instead where there is no runtime, because a spreadsheet that was damaged
+            on its way moved some there; a bare number in it is an age.
+    """
+    text = value(runtime)
+    if text is None:
+        text = value(age_rating)
+        if text is None or text.isdecimal():
+            return None
+    if text.isdecimal() and len(text) <= 5:
+        return _plausible_minutes(int(text))
+    if match := _CLOCK_DURATION.fullmatch(text):
+        return _plausible_minutes(int(match[1]) * 60 + int(match[2]))
+    if (match := _ISO_DURATION.fullmatch(text)) and any(match.groups()):
+        days, hours, mins, seconds = (_number(group or "0") for group in match.groups())
+        return _plausible_minutes(round(days * 1440 + hours * 60 + mins + seconds / 60))
+    if (match := _SPOKEN_DURATION.fullmatch(text)) and any(match.groups()):
+        return _plausible_minutes(int(match[1] or 0) * 60 + int(match[2] or 0))
+    return None
+
+
+def _plausible_minutes(found: int) -> int | None:
+    return found if 0 < found <= MAX_MINUTES else None
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", "."))
+
+
+def countries(raw: Iterable[str]) -> tuple[str, ...]:
+    """Countries one by one, under one name each, of lists that may hold lists and stray commas."""
+    parts = values(part for item in raw if len(item) <= 10 * MAX_VALUE for part in item.split(","))
+    return tuple(dict.fromkeys(_COUNTRIES.get(part.lower(), part) for part in parts))
+
+
+def language(raw: str | None) -> str | None:
+    """A language as given; tags with the usual capitals (RFC 5646, section 2.1.1)."""
+    text = value(raw)
+    match = _LANGUAGE_TAG.fullmatch(text) if text else None
+    if text is None or match is None:
+        return text
+    tag, script, region = match.groups()
+    return "-".join(
+        filter(None, (tag.lower(), script and script.title(), region and region.upper()))
+    )
+
+
+def rating(raw: str | None, best: str | None = None) -> float | None:
+    """A rating on a scale of 0 to 1.
+
+    Its own scale (`8.1/10`, `81%`) comes before `best`, the highest that the site gives. Without a
+    scale a number says nothing, and one above its scale can't be one.
+    """
+    match = _RATING.fullmatch(value(raw) or "")
+    if match is None:
+        return None
+    given, percent, own_best = match.groups()
+    limit = "100" if percent else own_best or value(best)
+    if limit is None or not re.fullmatch(_NUMBER, limit):
+        return None
+    top = _number(limit)
+    return round(_number(given) / top, 4) if top > 0 and _number(given) <= top else None
+
+
+def count(raw: str | None) -> int | None:
+    """A whole number, of `1234`, `1,234` or `1 234`."""
+    text = re.sub(r"(?<=\d)[,.'’ ](?=\d{3}(?!\d))", "", value(raw) or "")
+    if not text.isdecimal() or len(text) > 16:
+        return None
+    return int(text) if int(text) <= MAX_COUNT else None
+
+
+def review_day(raw: str | None, *, now: datetime) -> date | None:
+    """The day of an ISO 8601 date, or of a time in UTC; None for one that can't be a review's."""
+    text = value(raw)
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+        day = (time.astimezone(UTC) if time.tzinfo else time).date()
+    except (ValueError, OverflowError):  # the latter in the years 1 and 9999
+        return None
+    return day if FIRST_REVIEW_DAY <= day <= now.astimezone(UTC).date() else None
+
+
+def popularity(raw: Iterable[DayCount], *, now: datetime) -> tuple[DayCount, ...]:
+    """Counts by day, oldest first, one a day and none of the future.
+
+    Where a page counts a day twice the higher count is the more complete one.
+    """
+    today = now.astimezone(UTC).date()
+    highest: dict[date, DayCount] = {}
+    for item in raw:
+        if item.day <= today and item.count <= MAX_COUNT:
+            known = highest.get(item.day)
+            if known is None or item.count > known.count:
+                highest[item.day] = item
+    return tuple(highest[day] for day in sorted(highest)[-MAX_DAYS:])
+
+
+def shown(raw: str | None) -> str:
+    """A value as a message quotes it: hostile text clipped and escaped."""
+    return ascii(raw[:60]) if raw else "(none)"

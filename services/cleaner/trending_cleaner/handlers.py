@@ -1,0 +1,10 @@
+"""What the cleaner does when something happens."""
+
+from trending_cleaner.cleaner import Cleaner
+from trending_shared.delivery import Consumer
+from trending_shared.events import ReviewScraped, TitleScraped
+
+
+def register_handlers(consumer: Consumer, cleaner: Cleaner) -> None:
+    consumer.on(TitleScraped, cleaner.on_titles_scraped)
+    consumer.on(ReviewScraped, cleaner.on_reviews_scraped)

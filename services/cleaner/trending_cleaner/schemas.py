@@ -1,0 +1,128 @@
+"""The tables that the cleaner keeps, column by column, and how an event becomes a row.
+
+`event_id` is the scraped event that led to the row: the row's own event follows from it alone.
+With page and correlation id it leads back to where a row came from, and finds what to erase.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+
+from trending_shared.events import Page, RecordRejected, ReviewCleaned, TitleCleaned
+from trending_shared.messages import Message
+
+_TIME = pa.timestamp("us", tz="UTC")
+_TEXTS = pa.list_(pa.string())
+_ORIGIN = [
+    ("page_url", pa.string()),
+    ("page_hash", pa.string()),
+    ("page_key", pa.string()),
+    ("fetched_at", _TIME),
+    ("event_id", pa.string()),
+    ("correlation_id", pa.string()),
+    ("code_version", pa.string()),
+]
+
+TITLES = pa.schema(
+    [
+        ("title_id", pa.string()),
+        ("source", pa.string()),
+        ("source_id", pa.string()),
+        ("license", pa.string()),
+        ("name", pa.string()),
+        ("kind", pa.string()),
+        ("year", pa.int32()),
+        ("genres", _TEXTS),
+        ("unknown_genres", _TEXTS),
+        ("plot", pa.string()),
+        ("countries", _TEXTS),
+        ("language", pa.string()),
+        ("runtime_minutes", pa.int32()),
+        ("rating", pa.float64()),
+        ("rating_count", pa.int64()),
+        ("popularity", pa.list_(pa.struct([("day", pa.date32()), ("count", pa.int64())]))),
+        ("content_hash", pa.string()),
+        *_ORIGIN,
+    ]
+)
+
+REVIEWS = pa.schema(
+    [
+        ("review_id", pa.string()),
+        ("title_id", pa.string()),
+        ("source", pa.string()),
+        ("source_id", pa.string()),
+        ("license", pa.string()),
+        ("author_hash", pa.string()),
+        ("text", pa.string()),
+        ("rating", pa.float64()),
+        ("day", pa.date32()),
+        ("language", pa.string()),
+        ("content_hash", pa.string()),
+        *_ORIGIN,
+    ]
+)
+
+REJECTS = pa.schema(
+    [
+        ("record", pa.string()),
+        ("source", pa.string()),
+        ("source_id", pa.string()),
+        ("title_id", pa.string()),  # of titles and reviews that were clean, but known already
+        ("review_id", pa.string()),  # likewise, of reviews
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("rejected_at", _TIME),
+        *_ORIGIN,
+    ]
+)
+
+Cleaned = TitleCleaned | ReviewCleaned
+Row = dict[str, Any]
+
+
+def row_of(cause: Message[Any], event: Cleaned, *, code_version: str) -> Row:
+    """A row of `TITLES` or `REVIEWS`."""
+    return {
+        **{name: getattr(event, name) for name in type(event).model_fields if name != "page"},
+        **_popularity(event),
+        **_origin(cause.id, cause.correlation_id, event.page, code_version),
+    }
+
+
+def reject_row(
+    cause: Message[Any],
+    event: RecordRejected,
+    cleaned: Cleaned | None,
+    *,
+    now: datetime,
+    code_version: str,
+) -> Row:
+    """A row of `REJECTS`; `cleaned` is what the record would have been if it were new."""
+    return {
+        **{name: getattr(event, name) for name in type(event).model_fields if name != "page"},
+        "title_id": cleaned.title_id if cleaned else None,
+        "review_id": cleaned.review_id if isinstance(cleaned, ReviewCleaned) else None,
+        "rejected_at": now,
+        **_origin(cause.id, cause.correlation_id, event.page, code_version),
+    }
+
+
+def _popularity(event: Cleaned) -> Row:
+    if isinstance(event, ReviewCleaned):
+        return {}
+    return {"popularity": [{"day": item.day, "count": item.count} for item in event.popularity]}
+
+
+def _origin(event_id: UUID, correlation_id: UUID, page: Page, code_version: str) -> Row:
+    return {
+        "page_url": page.url,
+        "page_hash": page.hash,
+        "page_key": page.key,
+        "fetched_at": page.fetched_at,
+        "event_id": str(event_id),
+        "correlation_id": str(correlation_id),
+        "code_version": code_version,
+    }

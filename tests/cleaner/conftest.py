@@ -1,0 +1,75 @@
+"""A cleaner on real tables, that can be killed and started again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from trending_cleaner.cleaner import Cleaner
+from trending_cleaner.metrics import CleanerMetrics
+from trending_cleaner.schemas import REJECTS, REVIEWS, TITLES
+from trending_shared.clock import FrozenClock
+from trending_shared.errors import StoreUnavailable
+from trending_shared.messages import Position
+from trending_shared.tables import OffsetTable
+
+SCHEMAS = {"titles": TITLES, "reviews": REVIEWS, "rejects": REJECTS}
+
+
+class FragileTable(OffsetTable):
+    """A table whose storage may be `down`."""
+
+    down = False
+
+    def append(self, rows: Any) -> int:
+        listed: Sequence[tuple[Position, Any]] = list(rows)
+        if self.down and listed:
+            raise StoreUnavailable("the disk is full")
+        return super().append(listed)
+
+
+@dataclass
+class House:
+    """The cleaner of one process, and the tables that outlive it."""
+
+    url: str
+    registry: CollectorRegistry = field(init=False)
+    tables: dict[str, FragileTable] = field(init=False)
+    cleaner: Cleaner = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Go on as a new process, which knows what the tables know."""
+        self.registry = CollectorRegistry()
+        self.tables = {
+            name: FragileTable(self.url, name, schema=schema, owner="cleaner")
+            for name, schema in SCHEMAS.items()
+        }
+        self.cleaner = Cleaner(
+            titles=self.tables["titles"],
+            reviews=self.tables["reviews"],
+            rejects=self.tables["rejects"],
+            metrics=CleanerMetrics(self.registry),
+            clock=FrozenClock(datetime(2026, 11, 20, 12, tzinfo=UTC)),
+            code_version="1.2.3",
+        )
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a table, oldest page first."""
+        table = OffsetTable(self.url, name, schema=SCHEMAS[name], owner="test")
+        rows: list[dict[str, Any]] = table.read().to_pylist()
+        return sorted(rows, key=lambda row: (row["fetched_at"], row["source_id"], row["event_id"]))
+
+    def count(self, metric: str, **labels: str) -> float:
+        return self.registry.get_sample_value(f"trending_cleaner_{metric}", labels) or 0.0
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path.as_uri())
