@@ -1,0 +1,1 @@
+"""The featurizer: clean titles in; features, trends, catalog and dataset snapshots out."""

@@ -1,0 +1,113 @@
+"""Builds and connects the featurizer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Never
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from trending_featurizer.datasets import Datasets
+from trending_featurizer.embedding import Embedder, Encoder
+from trending_featurizer.entries import Entries
+from trending_featurizer.feature_table import FeatureTable
+from trending_featurizer.handlers import Featurizer, register_handlers
+from trending_featurizer.metrics import FeaturizerMetrics
+from trending_featurizer.settings import FeaturizerSettings
+from trending_featurizer.trend_keeping import TrendKeeper
+from trending_shared.catalog import Catalog
+from trending_shared.clock import SystemClock
+from trending_shared.delivery import Consumer
+from trending_shared.encoder import SentenceEncoder
+from trending_shared.events import DatasetPublished, FeaturesComputed
+from trending_shared.publishing import KafkaPublisher
+from trending_shared.settings import read_settings
+from trending_shared.storage import ObjectStore
+from trending_shared.tables import table_uri
+from trending_shared.worker import WorkerApp, worker_app
+
+log = structlog.get_logger()
+
+
+def create_app(
+    settings: FeaturizerSettings | None = None, *, load: Callable[[], Encoder] | None = None
+) -> WorkerApp:
+    """Build and connect everything; nothing is started.
+
+    Args:
+        load: makes the encoder; the sentence encoder if not given.
+    """
+    settings = settings or read_settings(FeaturizerSettings)
+    cache, threads = settings.encoder_cache, settings.threads
+    registry, clock = CollectorRegistry(), SystemClock()
+    metrics = FeaturizerMetrics(registry)
+    publisher = KafkaPublisher(
+        settings.kafka,
+        service="featurizer",
+        code_version=settings.code_version,
+        registry=registry,
+        clock=clock,
+    )
+    consumer = Consumer(
+        service="featurizer",
+        publisher=publisher,
+        registry=registry,
+        batch_size=settings.batch_size,
+        dead_letter_limit=settings.dead_letter_limit,
+        clock=clock,
+    )
+    catalog = Catalog(settings.catalog)
+    trends = TrendKeeper(catalog, clock=clock, metrics=metrics)
+    embedder = Embedder(
+        load or (lambda: SentenceEncoder.load(cache, threads=threads)),
+        remember=settings.remembered_texts,
+        metrics=metrics,
+    )
+    featurizer = Featurizer(
+        embedder=embedder,
+        features=FeatureTable(settings.store),
+        entries=Entries(catalog, metrics),
+        trends=trends,
+        datasets=Datasets(
+            ObjectStore.at(settings.store),
+            titles=table_uri(settings.store, "titles"),
+            reviews=table_uri(settings.store, "reviews"),
+            code_version=settings.code_version,
+            clock=clock,
+            metrics=metrics,
+        ),
+        snapshot_titles=settings.snapshot_titles,
+        metrics=metrics,
+    )
+    register_handlers(consumer, featurizer)
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        await catalog.create()
+        await asyncio.to_thread(embedder.load)
+        keeping = asyncio.create_task(trends.keep_fresh())
+        keeping.add_done_callback(_report)
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
+            await catalog.close()
+
+    return worker_app(
+        settings,
+        consumer=consumer,
+        publisher=publisher,
+        registry=registry,
+        clock=clock,
+        produces=(FeaturesComputed, DatasetPublished),
+        ready={"catalog": catalog.ping},
+        lifespan=lifespan,
+    )
+
+
+def _report(keeping: "asyncio.Task[Never]") -> None:
+    if not keeping.cancelled() and (error := keeping.exception()):
+        log.critical("trends_no_longer_kept", exc_info=error)

@@ -1,0 +1,133 @@
+"""What the featurizer writes to the catalog: titles and reviews, each at its newest."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from trending_featurizer.metrics import FeaturizerMetrics
+from trending_shared.catalog import Catalog, reviews, titles
+from trending_shared.events import DayCount, ReviewCleaned, TitleCleaned
+
+POPULARITY_KEPT = timedelta(days=90)  # a trend looks back 56 days
+Row = Mapping[str, Any]
+
+
+class Entries:
+    """Titles and reviews in the catalog; a version older than the one there changes nothing.
+
+    Every method raises `StoreUnavailable` when the database doesn't answer.
+    """
+
+    def __init__(self, catalog: Catalog, metrics: FeaturizerMetrics) -> None:
+        self._catalog = catalog
+        self._metrics = metrics
+
+    async def write_titles(self, events: Sequence[TitleCleaned], hashes: Sequence[str]) -> None:
+        """Insert or renew titles.
+
+        Args:
+            hashes: the text hash of each title.
+        """
+        ids = sorted({event.title_id for event in events})
+        async with self._catalog.transaction() as connection:
+            known = sa.select(titles.c.title_id, titles.c.popularity)
+            found = await connection.execute(known.where(titles.c.title_id.in_(ids)))
+            days = {title_id: read_popularity(stored) for title_id, stored in found}
+            rows = []
+            for event, text_hash in sorted(zip(events, hashes, strict=True), key=_by_title):
+                days[event.title_id] = merge_popularity(
+                    days.get(event.title_id, {}), event.popularity, _fetched_on(event)
+                )
+                rows.append(title_row(event, text_hash, days[event.title_id]))
+            await self._catalog.upsert(connection, titles, rows, newer="fetched_at")
+        self._metrics.catalog_rows.labels("titles").inc(len(rows))
+
+    async def write_reviews(self, events: Sequence[ReviewCleaned]) -> None:
+        """Insert or renew reviews; their titles may come later."""
+        rows = [review_row(event) for event in sorted(events, key=_by_review)]
+        async with self._catalog.transaction() as connection:
+            await self._catalog.upsert(connection, reviews, rows, newer="fetched_at")
+        self._metrics.catalog_rows.labels("reviews").inc(len(rows))
+
+    async def count_titles(self) -> int:
+        async with self._catalog.reading() as connection:
+            count = await connection.scalar(sa.select(sa.func.count()).select_from(titles))
+        return int(count or 0)
+
+
+def title_row(event: TitleCleaned, text_hash: str, popularity: Mapping[date, int]) -> Row:
+    """A title as the catalog keeps it."""
+    return {
+        "title_id": event.title_id,
+        "source": event.source,
+        "source_id": event.source_id,
+        "name": event.name,
+        "kind": event.kind,
+        "year": event.year,
+        "genres": list(event.genres),
+        "plot": event.plot,
+        "countries": list(event.countries),
+        "language": event.language,
+        "runtime_minutes": event.runtime_minutes,
+        "rating": event.rating,
+        "rating_count": event.rating_count,
+        "license": event.license,
+        "url": event.page.url,
+        "page_hash": event.page.hash,
+        "page_key": event.page.key,
+        # SQLite keeps no offset, and compares what it keeps as text.
+        "fetched_at": event.page.fetched_at.astimezone(UTC),
+        "content_hash": event.content_hash,
+        "text_hash": text_hash,
+        "popularity": [
+            {"day": day.isoformat(), "count": count} for day, count in sorted(popularity.items())
+        ],
+    }
+
+
+def review_row(event: ReviewCleaned) -> Row:
+    """A review as the catalog keeps it."""
+    return {
+        "review_id": event.review_id,
+        "title_id": event.title_id,
+        "day": event.day,
+        "rating": event.rating,
+        "text": event.text,
+        "author_hash": event.author_hash,
+        "page_hash": event.page.hash,
+        "fetched_at": event.page.fetched_at.astimezone(UTC),
+    }
+
+
+def read_popularity(stored: Sequence[Mapping[str, Any]]) -> dict[date, int]:
+    """The counts of a catalog row by day."""
+    return {date.fromisoformat(entry["day"]): int(entry["count"]) for entry in stored}
+
+
+def merge_popularity(
+    known: Mapping[date, int], told: Sequence[DayCount], fetched_on: date
+) -> dict[date, int]:
+    """What is known by day, corrected and extended by what a page tells.
+
+    A page shows its last few days only, so the past that a trend needs has to be gathered. The
+    day the page was fetched on wasn't over, and later ones are made up: both are left out.
+    """
+    days = {**known, **{entry.day: entry.count for entry in told if entry.day < fetched_on}}
+    oldest = fetched_on - POPULARITY_KEPT
+    return {day: count for day, count in days.items() if day > oldest}
+
+
+def _fetched_on(event: TitleCleaned) -> date:
+    return event.page.fetched_at.astimezone(UTC).date()
+
+
+# The last of several versions in one batch wins; replicas that lock in one order can't deadlock.
+def _by_title(entry: tuple[TitleCleaned, str]) -> tuple[Any, ...]:
+    event = entry[0]
+    return event.title_id, event.page.fetched_at, event.content_hash
+
+
+def _by_review(event: ReviewCleaned) -> tuple[Any, ...]:
+    return event.review_id, event.page.fetched_at, event.content_hash

@@ -1,0 +1,28 @@
+"""What the featurizer can be told."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from trending_shared.settings import ServiceSettings
+
+
+class FeaturizerSettings(ServiceSettings):
+    """What the featurizer can be told (`FEATURIZER_…`)."""
+
+    model_config = SettingsConfigDict(env_prefix="FEATURIZER_")
+
+    port: int = Field(default=8103, ge=0, le=65535)
+    batch_size: int = Field(default=256, ge=1, le=10_000, description="events handled at once")
+    threads: int = Field(default=1, ge=1, le=64, description="cores the encoder may use")
+    remembered_texts: int = Field(
+        default=20_000, ge=0, description="texts whose embeddings are kept, 1.5 KB each"
+    )
+    snapshot_titles: int = Field(
+        default=1000, ge=1, description="new titles after which a dataset is cut"
+    )
+
+    @property
+    def encoder_cache(self) -> Path:
+        return self.home / "encoder"

@@ -1,0 +1,196 @@
+"""Trends in the catalog follow from what the catalog holds and the day."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from trending_featurizer.entries import Entries
+from trending_featurizer.metrics import FeaturizerMetrics
+from trending_featurizer.trend_keeping import TrendKeeper
+from trending_shared.catalog import Catalog, titles, trends
+from trending_shared.clock import FrozenClock
+from trending_shared.errors import StoreUnavailable
+from trending_shared.events import DayCount, ReviewCleaned, TitleCleaned
+from trending_shared.testing import a_page, a_review_cleaned, a_title_cleaned
+
+NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
+TODAY = NOW.date()
+
+
+@pytest.fixture
+def entries(catalog: Catalog, metrics: FeaturizerMetrics) -> Entries:
+    return Entries(catalog, metrics)
+
+
+@pytest.fixture
+def keeper(catalog: Catalog, metrics: FeaturizerMetrics) -> TrendKeeper:
+    return TrendKeeper(catalog, clock=FrozenClock(NOW), metrics=metrics)
+
+
+def a_title(title_id: str = "t_1", *, surge: int = 1, fetched_at: datetime = NOW) -> TitleCleaned:
+    """Watched 100 times a day for four weeks, and `surge` times as often in the last four days."""
+    last = fetched_at.date()
+    days = [
+        DayCount(day=last - timedelta(n), count=100 * (surge if n < 5 else 1)) for n in range(29)
+    ]
+    return a_title_cleaned(
+        title_id=title_id, page=a_page(fetched_at=fetched_at), popularity=tuple(days)
+    )
+
+
+def some_reviews(title_id: str, days_ago: list[int]) -> list[ReviewCleaned]:
+    return [
+        a_review_cleaned(
+            review_id=f"{title_id}-{n}",
+            title_id=title_id,
+            day=TODAY - timedelta(ago),
+            page=a_page(fetched_at=NOW),
+        )
+        for n, ago in enumerate(days_ago)
+    ]
+
+
+async def stored(catalog: Catalog) -> list[dict[str, Any]]:
+    query = sa.select(trends).order_by(trends.c.day, trends.c.title_id)
+    async with catalog.reading() as connection:
+        return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def test_a_surging_title_has_a_higher_trend_than_a_steady_one(
+    catalog: Catalog, entries: Entries, keeper: TrendKeeper
+) -> None:
+    await entries.write_titles([a_title("t_1"), a_title("t_2", surge=4)], ["h", "h"])
+    found = await keeper.measure(["t_1", "t_2"], TODAY)
+    assert found["t_2"].score > 1 > 0.1 > abs(found["t_1"].score)
+    assert [(row["title_id"], row["day"], row["score"]) for row in await stored(catalog)] == [
+        (title_id, TODAY, found[title_id].score) for title_id in ("t_1", "t_2")
+    ]
+
+
+async def test_measuring_again_changes_nothing(
+    catalog: Catalog, entries: Entries, keeper: TrendKeeper
+) -> None:
+    await entries.write_titles([a_title()], ["h"])
+    await keeper.measure(["t_1"], TODAY)
+    once = await stored(catalog)
+    await keeper.measure(["t_1", "t_1"], TODAY)
+    await keeper.measure_all(TODAY)
+    assert await stored(catalog) == once
+
+
+async def test_reviews_of_late_raise_a_title(
+    catalog: Catalog, entries: Entries, keeper: TrendKeeper
+) -> None:
+    title = a_title_cleaned(title_id="t_1", page=a_page(fetched_at=NOW))
+    await entries.write_titles([title], ["h"])
+    await entries.write_reviews(some_reviews("t_1", [200, 40, 30, 20]))
+    assert await keeper.measure(["t_1"], TODAY) == {}
+    await entries.write_reviews(some_reviews("t_1", [200, 40, 30, 20] + [2] * 20))
+    trend = (await keeper.measure(["t_1"], TODAY))["t_1"]
+    assert trend.score > 0.8
+    assert trend.signals == 23  # the one 200 days ago only tells that it was there by then
+    assert trend.expected == pytest.approx(3 / 49, rel=0.5)
+
+
+async def test_a_review_before_its_title_waits_for_it(
+    catalog: Catalog, entries: Entries, keeper: TrendKeeper
+) -> None:
+    reviews = some_reviews("t_1", [50, 40, 30, 20, 10, 5, 2])
+    await entries.write_reviews(reviews)
+    assert await keeper.measure(["t_1"], TODAY) == {}
+    await entries.write_titles(
+        [a_title_cleaned(title_id="t_1", page=a_page(fetched_at=NOW))], ["h"]
+    )
+    assert set(await keeper.measure(["t_1"], TODAY)) == {"t_1"}
+
+
+async def test_a_new_day_gets_trends_of_all_titles(
+    catalog: Catalog, entries: Entries, keeper: TrendKeeper, registry: CollectorRegistry
+) -> None:
+    batch = [a_title(f"t_{n:04}") for n in range(2500)]
+    await entries.write_titles(batch, ["h"] * len(batch))
+    tomorrow = TODAY + timedelta(1)
+    assert await keeper.measure_all(tomorrow) == 2500
+    rows = await stored(catalog)
+    assert [row["title_id"] for row in rows] == [title.title_id for title in batch]
+    assert {row["day"] for row in rows} == {tomorrow}
+    assert registry.get_sample_value("trending_featurizer_trending_titles") == 2500
+
+
+async def test_a_title_that_is_not_fetched_any_more_loses_its_trend(
+    catalog: Catalog, entries: Entries, keeper: TrendKeeper
+) -> None:
+    await entries.write_titles([a_title()], ["h"])
+    counts = [await keeper.measure_all(TODAY + timedelta(days)) for days in (0, 1, 2, 3, 7, 30)]
+    assert counts == [1, 1, 1, 0, 0, 0]
+
+
+async def test_a_trend_whose_data_went_away_goes_too(
+    catalog: Catalog, entries: Entries, keeper: TrendKeeper
+) -> None:
+    await entries.write_titles([a_title()], ["h"])
+    await keeper.measure(["t_1"], TODAY)
+    async with catalog.transaction() as connection:
+        await connection.execute(sa.update(titles).values(popularity=[]))
+    await keeper.measure(["t_1"], TODAY)
+    assert await stored(catalog) == []
+
+
+async def test_ninety_days_of_trends_are_kept(
+    catalog: Catalog, entries: Entries, keeper: TrendKeeper
+) -> None:
+    await entries.write_titles([a_title()], ["h"])
+    row = {"title_id": "t_1", "score": 0.0, "recent": 1.0, "expected": 1.0, "signals": 9}
+    days = [TODAY - timedelta(n) for n in (91, 90, 89)]
+    async with catalog.transaction() as connection:
+        await catalog.upsert(connection, trends, [{**row, "day": day} for day in days])
+    await keeper.measure_all(TODAY)
+    assert [row["day"] for row in await stored(catalog)] == [date(2026, 8, 5), TODAY]
+
+
+class ForgetfulCatalog(Catalog):
+    """Doesn't answer the first time it is asked."""
+
+    failures = 1
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("away")
+        async with super().reading() as connection:
+            yield connection
+
+
+class Enough(Exception):
+    """Ends a loop that has no end."""
+
+
+async def test_each_day_is_measured_once_and_a_failure_is_made_up_for(
+    catalog: Catalog, entries: Entries, metrics: FeaturizerMetrics, registry: CollectorRegistry
+) -> None:
+    await entries.write_titles([a_title()], ["h"])
+    clock = FrozenClock(NOW)
+
+    async def sleep(seconds: float) -> None:
+        clock.advance(timedelta(seconds=seconds))
+        if clock.now() > NOW + timedelta(hours=40):
+            raise Enough
+
+    forgetful = ForgetfulCatalog(str(catalog.engine.url))
+    keeper = TrendKeeper(forgetful, clock=clock, metrics=metrics)
+    with pytest.raises(Enough):
+        await keeper.keep_fresh(sleep)
+    await forgetful.close()
+    assert [row["day"] for row in await stored(catalog)] == [
+        TODAY + timedelta(days) for days in (0, 1, 2)
+    ]
+    assert registry.get_sample_value("trending_featurizer_trends_seconds_count") == 4
+    start = registry.get_sample_value("trending_featurizer_trends_day_timestamp_seconds")
+    assert start == datetime(2026, 11, 4, tzinfo=UTC).timestamp()
