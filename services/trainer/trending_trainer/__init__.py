@@ -1,0 +1,1 @@
+"""The trainer: from a dataset to a model that earned its place."""

@@ -1,0 +1,35 @@
+"""What the trainer counts."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class TrainerMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.runs = Counter(
+            "trending_trainer_runs_total",
+            "Runs ended, by outcome; refused is normal, failed asks for a person",
+            ["outcome"],
+            registry=registry,
+        )
+        self.attempts = Counter(
+            "trending_trainer_attempts_total",
+            "Fits started; more than runs means that fits die",
+            registry=registry,
+        )
+        self.open_runs = Gauge(
+            "trending_trainer_open_runs",
+            "Runs claimed and not yet published; a rise means that one trainer is too few",
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "trending_trainer_fit_seconds",
+            "How long a fit's process ran; grows with the data",
+            buckets=(5, 15, 30, 60, 120, 300, 900, 3600, 14_400),
+            registry=registry,
+        )
+        self.macro_f1 = Gauge(
+            "trending_trainer_macro_f1_ratio",
+            "Macro-F1 of the last registered model by algorithm, on its test rows",
+            ["algorithm"],
+            registry=registry,
+        )

@@ -1,0 +1,162 @@
+"""Training runs: claimed durably, leased to one process at a time, ended exactly once.
+
+    runs/open/<id>.json                    the request; it exists from the claim to the publication
+    runs/<id>/attempts/0001.json           an attempt; created once, so two processes can't share it
+    runs/<id>/attempts/0001.heartbeat      when its process last said that it lives
+    runs/<id>/outcome.json                 what came of it; created once
+
+The id is that of the event that asked. All of it lies in the object store and needs nothing but
+create-only writes, so any number of trainers on any number of machines may share the runs.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from trending_shared.errors import ObjectMissing
+from trending_shared.events import DatasetPublished, ModelPromoted, ModelRefused, ModelRegistered
+from trending_shared.events import TrainingRequested
+from trending_shared.messages import Message
+from trending_shared.storage import ObjectStore
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Request(Frozen):
+    """What was asked for, and by which event."""
+
+    run_id: UUID
+    correlation_id: UUID
+    dataset_id: str | None = None
+    reason: str
+
+    @classmethod
+    def of(cls, message: Message[DatasetPublished] | Message[TrainingRequested]) -> "Request":
+        event = message.event
+        return cls(
+            run_id=message.id,
+            correlation_id=message.correlation_id,
+            dataset_id=event.dataset_id,
+            reason=event.reason
+            if isinstance(event, TrainingRequested)
+            else f"dataset {event.dataset_id} was published",
+        )
+
+
+class Attempt(Frozen):
+    """One process' try at a run."""
+
+    number: int
+    owner: str
+    started_at: AwareDatetime
+
+
+class Outcome(Frozen):
+    """What a run led to: the facts to publish, in order."""
+
+    registered: tuple[ModelRegistered, ...] = ()
+    promoted: ModelPromoted | None = None
+    refused: ModelRefused | None = None
+
+    def messages(self, request: Request) -> list[Message[Any]]:
+        """The facts as messages that follow from the event that asked; the same every time."""
+        cause: Message[Any] = Message(
+            event=TrainingRequested(reason=request.reason, dataset_id=request.dataset_id),
+            id=request.run_id,
+            correlation_id=request.correlation_id,
+        )
+        facts = [*self.registered, self.promoted, self.refused]
+        return [cause.leads_to(fact) for fact in facts if fact is not None]
+
+
+class Runs:
+    """The runs in an object store.
+
+    Args:
+        lease: silence of an attempt after which it counts as dead.
+    """
+
+    def __init__(self, store: ObjectStore, *, lease: timedelta) -> None:
+        self._store = store
+        self._lease = lease
+
+    def claim(self, request: Request) -> None:
+        """Make a request durable. Claiming again changes nothing, also after the run has ended."""
+        if self.outcome(request.run_id) is None:
+            self._store.put_new(_open_key(request.run_id), request.model_dump_json().encode())
+
+    def open(self) -> list[Request]:
+        """Claimed runs whose outcome isn't published, oldest id first."""
+        found = []
+        for key in self._store.keys("runs/open"):
+            try:
+                found.append(Request.model_validate_json(self._store.get(key)))
+            except ObjectMissing:
+                continue  # ended between the two reads
+        return found
+
+    def begin(self, run_id: UUID, *, owner: str, now: datetime) -> Attempt | None:
+        """Start the next attempt, unless one is alive or another process is faster."""
+        attempts = self._attempts(run_id)
+        if attempts and self._alive(run_id, attempts[-1], now):
+            return None
+        attempt = Attempt(number=len(attempts) + 1, owner=owner, started_at=now)
+        key = f"{_attempts_key(run_id)}/{attempt.number:04d}.json"
+        return attempt if self._store.put_new(key, attempt.model_dump_json().encode()) else None
+
+    def heartbeat(self, run_id: UUID, attempt: Attempt, now: datetime) -> None:
+        self._store.put(_heartbeat_key(run_id, attempt), now.isoformat().encode())
+
+    def release(self, run_id: UUID, attempt: Attempt) -> None:
+        """Say that an attempt's process is gone, so that nobody waits for the lease."""
+        self._store.put(_heartbeat_key(run_id, attempt), b"released")
+
+    def end(self, run_id: UUID, outcome: Outcome) -> Outcome:
+        """Store the outcome; if there was one already, that one holds."""
+        self._store.put_new(f"runs/{run_id}/outcome.json", outcome.model_dump_json().encode())
+        held = self.outcome(run_id)
+        assert held is not None, "an outcome was just written"
+        return held
+
+    def outcome(self, run_id: UUID) -> Outcome | None:
+        try:
+            data = self._store.get(f"runs/{run_id}/outcome.json")
+        except ObjectMissing:
+            return None
+        return Outcome.model_validate_json(data)
+
+    def close(self, run_id: UUID) -> None:
+        """Forget an open run once its outcome is published."""
+        self._store.delete(_open_key(run_id))
+
+    def _attempts(self, run_id: UUID) -> list[Attempt]:
+        keys: Iterable[str] = self._store.keys(_attempts_key(run_id))
+        return [
+            Attempt.model_validate_json(self._store.get(key))
+            for key in keys
+            if key.endswith(".json")
+        ]
+
+    def _alive(self, run_id: UUID, attempt: Attempt, now: datetime) -> bool:
+        try:
+            text = self._store.get(_heartbeat_key(run_id, attempt)).decode()
+        except ObjectMissing:
+            return now - attempt.started_at < self._lease
+        return text != "released" and now - datetime.fromisoformat(text) < self._lease
+
+
+def _open_key(run_id: UUID) -> str:
+    return f"runs/open/{run_id}.json"
+
+
+def _attempts_key(run_id: UUID) -> str:
+    return f"runs/{run_id}/attempts"
+
+
+def _heartbeat_key(run_id: UUID, attempt: Attempt) -> str:
+    return f"{_attempts_key(run_id)}/{attempt.number:04d}.heartbeat"

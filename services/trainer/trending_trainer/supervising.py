@@ -1,0 +1,171 @@
+"""Long work holds no message: a loop that runs open runs, each in a process of its own."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+
+from trending_shared.clock import Clock
+from trending_shared.errors import Unavailable
+from trending_shared.events import ModelRefused
+from trending_shared.publishing import Publisher
+from trending_trainer.metrics import TrainerMetrics
+from trending_trainer.runs import Attempt, Outcome, Request, Runs
+
+log = structlog.get_logger()
+
+FIT = (sys.executable, "-m", "trending_trainer.fitting")
+MODEL = "genres"
+_LOOK_AGAIN = 1.0  # seconds between looks for runs that another trainer left behind
+_STOP_WITHIN = 10.0  # seconds a fit has to end after SIGTERM
+
+
+class Supervisor:
+    """Runs one open run after the other and publishes what came of it.
+
+    Args:
+        command: starts a fit; the run's id and the attempt's number are added.
+        attempts: tries before a run counts as failed.
+    """
+
+    def __init__(
+        self,
+        *,
+        runs: Runs,
+        publisher: Publisher,
+        metrics: TrainerMetrics,
+        clock: Clock,
+        attempts: int,
+        logs: Path,
+        command: Sequence[str] = FIT,
+    ) -> None:
+        self._runs = runs
+        self._publisher = publisher
+        self._metrics = metrics
+        self._clock = clock
+        self._attempts = attempts
+        self._logs = logs
+        self._command = tuple(command)
+        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look for open runs now."""
+        self._wake.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Supervise in the background; a fit at work is stopped and released when left."""
+        task = asyncio.create_task(self._loop())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _loop(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                requests = await asyncio.to_thread(self._runs.open)
+                self._metrics.open_runs.set(len(requests))
+                for request in requests:
+                    await self.advance(request)
+            except Unavailable as error:
+                log.warning("runs_not_advanced", reason=error.reason, detail=str(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), timeout=_LOOK_AGAIN)
+
+    async def advance(self, request: Request) -> None:
+        """Take a run as far as it goes: fit it if nobody does, publish it if it has ended.
+
+        Raises:
+            Unavailable: the store or Kafka didn't answer; the run stays open.
+        """
+        run_id = request.run_id
+        outcome = await asyncio.to_thread(self._runs.outcome, run_id)
+        if outcome is None:
+            attempt = await asyncio.to_thread(
+                lambda: self._runs.begin(run_id, owner=self._owner, now=self._clock.now())
+            )
+            if attempt is None:
+                return  # somebody else is at it
+            outcome = await self._try(run_id, attempt)
+        if outcome is None:
+            return
+        await self._publisher.publish(outcome.messages(request))
+        await asyncio.to_thread(self._runs.close, run_id)
+        self._count(outcome)
+        log.info(
+            "run_published",
+            run_id=str(run_id),
+            promoted=outcome.promoted.model_version if outcome.promoted else None,
+            refused=list(outcome.refused.reasons) if outcome.refused else None,
+        )
+
+    async def _try(self, run_id: UUID, attempt: Attempt) -> Outcome | None:
+        if attempt.number > self._attempts:
+            reason = f"no fit came to an end in {self._attempts} attempts; see the trainer's log"
+            refused = ModelRefused(model=MODEL, reasons=(reason,))
+            return await asyncio.to_thread(self._runs.end, run_id, Outcome(refused=refused))
+        self._metrics.attempts.inc()
+        log.info("fit_started", run_id=str(run_id), attempt=attempt.number)
+        try:
+            with self._metrics.seconds.time():
+                status = await self._fit(run_id, attempt)
+        finally:
+            await asyncio.to_thread(self._runs.release, run_id, attempt)
+        log.info("fit_ended", run_id=str(run_id), attempt=attempt.number, status=status)
+        return await asyncio.to_thread(self._runs.outcome, run_id)
+
+    async def _fit(self, run_id: UUID, attempt: Attempt) -> int:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        path = self._logs / f"{run_id}-{attempt.number}.log"
+        with path.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                str(run_id),
+                str(attempt.number),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+            try:
+                status = await process.wait()
+            finally:
+                if process.returncode is None:
+                    await _stop(process)
+        if status:
+            tail = await asyncio.to_thread(path.read_bytes)
+            log.error("fit_failed", run_id=str(run_id), status=status, output=_last_line(tail))
+        return status
+
+    def _count(self, outcome: Outcome) -> None:
+        for registered in outcome.registered:
+            self._metrics.macro_f1.labels(registered.algorithm).set(registered.macro_f1)
+        failed = not outcome.registered
+        verdict = "failed" if failed else "promoted" if outcome.promoted else "refused"
+        self._metrics.runs.labels(verdict).inc()
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), timeout=_STOP_WITHIN)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _last_line(output: bytes) -> str:
+    lines = output.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
