@@ -1,0 +1,1 @@
+"""The gateway: what applications and viewers ask over HTTP."""

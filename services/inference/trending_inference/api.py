@@ -1,0 +1,349 @@
+"""The routes under `/v1`."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Annotated, Any
+from urllib.parse import urlencode
+from uuid import UUID, uuid4, uuid5
+
+import orjson
+import structlog
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import BaseModel, StringConstraints
+
+from trending_inference.gateway import Gateway, GatewayDep, RequestId
+from trending_inference.predicting import Verdict
+from trending_inference.problems import Problem, problem_responses
+from trending_inference.schemas import (
+    AliasState,
+    GenresAnswer,
+    GenresRequest,
+    Item,
+    JobAccepted,
+    JobRequest,
+    Links,
+    ModelsAnswer,
+    ModelSummary,
+    StoryItem,
+    TextItem,
+    TitleDetail,
+    TitleItem,
+    TitlesAnswer,
+    TrendingAnswer,
+)
+from trending_inference.serving_model import LoadedModel
+from trending_shared.errors import BrokerUnavailable, TrendingError
+from trending_shared.events import Kind, PredictionServed, ScrapeJob
+from trending_shared.features import compose_text, normalise_text, text_hash
+from trending_shared.lineage import Lineage, PredictionUnknown, trace_prediction
+from trending_shared.messages import NAMESPACE, Message, first_message
+
+log = structlog.get_logger()
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+Offset = Annotated[int, Query(ge=0, le=10_000)]
+IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+
+
+async def takes_json(request: Request) -> None:
+    """A dependency of routes with a body: it must say that it is JSON."""
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise Problem(415, "not-json", "send the header Content-Type: application/json")
+
+
+def api_routes() -> APIRouter:
+    """Every route of the API, on a router of its own for each app."""
+    routes = APIRouter(prefix="/v1")
+    body = [Depends(takes_json)]
+
+    @routes.post(
+        "/genres",
+        summary="What kind of story is this?",
+        response_model=GenresAnswer,
+        responses=problem_responses(400, 404, 413, 415, 422, 503),
+        dependencies=body,
+        tags=["predictions"],
+    )
+    async def genres(asked: GenresRequest, gateway: GatewayDep, request_id: RequestId) -> Response:
+        """Genres for up to 64 texts, titles of the catalog, or stories in parts.
+
+        All items of one request are answered by the same model version. Every answer has an id by
+        which `/v1/predictions/{prediction_id}/lineage` tells where it came from.
+        """
+        model = gateway.serving.current()
+        texts = await _texts(gateway, asked.items)
+        verdicts, seconds = await gateway.predictor.predict(model, texts)
+        title_ids = [item.title_id if isinstance(item, TitleItem) else None for item in asked.items]
+        recorded = await _record(
+            gateway, request_id, model, texts, title_ids, verdicts, seconds * 1000
+        )
+        used = {
+            "name": model.manifest.name,
+            "version": model.manifest.version,
+            "alias": model.alias,
+        }
+        items = [
+            {
+                "prediction_id": verdict.prediction_id,
+                "title_id": title_id,
+                "genres": verdict.genres,
+                "abstained": not verdict.genres,
+                "probabilities": verdict.probabilities,
+                "model": used,
+                "recorded": recorded,
+            }
+            for verdict, title_id in zip(verdicts, title_ids, strict=True)
+        ]
+        return _json({"items": items}, headers={"Cache-Control": "no-store"})
+
+    @routes.get(
+        "/predictions/{prediction_id}/lineage",
+        summary="Where did this prediction come from?",
+        response_model=Lineage,
+        responses=problem_responses(404, 422, 503),
+        tags=["predictions"],
+    )
+    async def lineage(prediction_id: UUID, gateway: GatewayDep, replay: bool = False) -> Lineage:
+        """The model, the dataset it learned from, and the pages behind it, each as far as kept.
+
+        A prediction is on record a few seconds after its answer. With `replay` that model version
+        is loaded and run once more on the same text.
+        """
+        try:
+            return await trace_prediction(
+                str(prediction_id),
+                catalog=gateway.catalog,
+                store=gateway.store,
+                registry=gateway.models,
+                replay=replay,
+            )
+        except PredictionUnknown as error:
+            raise Problem(404, "prediction-unknown", "no such prediction is on record") from error
+
+    @routes.get(
+        "/trending",
+        summary="What is rising?",
+        response_model=TrendingAnswer,
+        responses=problem_responses(422, 503),
+        tags=["titles"],
+    )
+    async def trending(
+        request: Request,
+        gateway: GatewayDep,
+        kind: Kind | None = None,
+        genre: Annotated[str | None, Query(max_length=64, examples=["Horror"])] = None,
+        day: Annotated[date | None, Query(description="the newest one, if not given")] = None,
+        limit: Limit = 20,
+        offset: Offset = 0,
+    ) -> Response:
+        """A day's titles, the fastest rising against their own past first."""
+        found, total, items = await gateway.browser.trending(
+            day=day, kind=kind, genre=genre, limit=limit, offset=offset
+        )
+        answer = TrendingAnswer(
+            day=found, total=total, items=items, links=_links(request, total, limit, offset)
+        )
+        return _cached(request, answer)
+
+    @routes.get(
+        "/titles",
+        summary="Find titles by name",
+        response_model=TitlesAnswer,
+        responses=problem_responses(422, 503),
+        tags=["titles"],
+    )
+    async def titles(
+        request: Request,
+        gateway: GatewayDep,
+        query: Annotated[str, Query(max_length=200, examples=["alien"])] = "",
+        kind: Kind | None = None,
+        limit: Limit = 20,
+        offset: Offset = 0,
+    ) -> Response:
+        """Titles whose names contain `query`, in any case; all titles without one."""
+        total, items = await gateway.browser.search(
+            query=query, kind=kind, limit=limit, offset=offset
+        )
+        answer = TitlesAnswer(total=total, items=items, links=_links(request, total, limit, offset))
+        return _cached(request, answer)
+
+    @routes.get(
+        "/titles/{title_id}",
+        summary="All that is known of a title",
+        response_model=TitleDetail,
+        responses=problem_responses(404, 422, 503),
+        tags=["titles"],
+    )
+    async def title(request: Request, title_id: str, gateway: GatewayDep) -> Response:
+        """Its facts, its trend, what is said of it, and the page all this was found on."""
+        detail = await gateway.browser.title(title_id)
+        if detail is None:
+            raise Problem(404, "title-unknown", "the catalog has no title with this id")
+        return _cached(request, detail)
+
+    @routes.post(
+        "/jobs",
+        summary="Have a source scraped",
+        status_code=202,
+        responses=problem_responses(400, 413, 415, 422, 503),
+        dependencies=body,
+        tags=["operations"],
+    )
+    async def jobs(
+        asked: JobRequest,
+        gateway: GatewayDep,
+        idempotency_key: Annotated[IdempotencyKey | None, Header()] = None,
+    ) -> JobAccepted:
+        """Publish a scrape job. The same request under the same `Idempotency-Key` is the same job.
+
+        Without a `url` the job starts at the page that the gateway was told for this source.
+        """
+        url = str(asked.url) if asked.url else gateway.settings.start_urls.get(asked.source)
+        if url is None:
+            raise Problem(422, "url-needed", "no first page is set for this source; send a url")
+        job = ScrapeJob(source=asked.source, url=url, max_pages=asked.max_pages)
+        name = f"job:{idempotency_key}:{job.model_dump_json()}"
+        job_id = uuid5(NAMESPACE, name) if idempotency_key else uuid4()
+        await _publish(gateway, [first_message(job, id=job_id)])
+        log.info("job_published", job_id=str(job_id), source=job.source)
+        return JobAccepted(job_id=job_id)
+
+    @routes.get(
+        "/models",
+        summary="Which models are there, and which one answers?",
+        responses=problem_responses(503),
+        tags=["operations"],
+    )
+    async def models(gateway: GatewayDep) -> ModelsAnswer:
+        """The alias, the model in service, and every version of the registry."""
+        serving = gateway.serving
+        loaded = serving.look()
+        pointer = await asyncio.to_thread(gateway.models.pointer, serving.name, serving.alias)
+        versions = await asyncio.to_thread(gateway.models.versions, serving.name)
+        return ModelsAnswer(
+            name=serving.name,
+            alias=serving.alias,
+            champion=AliasState(**pointer.model_dump()) if pointer else None,
+            serving=loaded.manifest.version if loaded else None,
+            versions=[ModelSummary(**found.model_dump()) for found in reversed(versions)],
+        )
+
+    return routes
+
+
+async def _texts(gateway: Gateway, items: Sequence[Item]) -> list[str]:
+    """What the model is to read for each item, made as the training texts were."""
+    wanted = {item.title_id for item in items if isinstance(item, TitleItem)}
+    stories = await gateway.browser.stories(wanted) if wanted else {}
+    texts = []
+    for index, item in enumerate(items):
+        if isinstance(item, TextItem):
+            text = normalise_text(item.text)
+        elif isinstance(item, StoryItem):
+            text = compose_text(
+                name=item.name, plot=item.plot, kind=item.kind, countries=item.countries
+            )
+        elif item.title_id in stories:
+            story = stories[item.title_id]
+            text = compose_text(
+                name=story.name, plot=story.plot, kind=story.kind, countries=story.countries
+            )
+        else:
+            raise Problem(404, "title-unknown", f"items/{index}: the catalog has no such title")
+        if not text:
+            raise Problem(422, "text-empty", f"items/{index}: no readable text is left")
+        texts.append(text)
+    return texts
+
+
+async def _record(
+    gateway: Gateway,
+    request_id: str,
+    model: LoadedModel,
+    texts: Sequence[str],
+    title_ids: Sequence[str | None],
+    verdicts: Sequence[Verdict],
+    milliseconds: float,
+) -> bool:
+    """Publish what was predicted; true if Kafka confirmed all of it in time.
+
+    An unconfirmed record may still arrive; an answer is worth more than its record.
+    """
+    now = gateway.clock.now()
+    correlation_id = _correlation_id(request_id)
+    messages: list[Message[PredictionServed]] = [
+        first_message(
+            PredictionServed(
+                prediction_id=str(verdict.prediction_id),
+                request_id=request_id,
+                model=model.manifest.name,
+                model_version=model.manifest.version,
+                alias=model.alias,
+                title_id=title_id,
+                text=text,
+                text_hash=text_hash(text),
+                probabilities=verdict.probabilities,
+                genres=verdict.genres,
+                served_at=now,
+                duration_ms=round(milliseconds, 3),
+            ),
+            id=verdict.prediction_id,
+            correlation_id=correlation_id,
+        )
+        for verdict, title_id, text in zip(verdicts, title_ids, texts, strict=True)
+    ]
+    try:
+        await _publish(gateway, messages)
+    except TrendingError as error:
+        gateway.metrics.unrecorded.inc(len(messages))
+        log.warning("predictions_not_recorded", predictions=len(messages), error=repr(error))
+        return False
+    return True
+
+
+async def _publish(gateway: Gateway, messages: Sequence[Message[Any]]) -> None:
+    """Publish, but wait for Kafka no longer than told; raises `BrokerUnavailable` then."""
+    patience = gateway.settings.publish_timeout.total_seconds()
+    try:
+        async with asyncio.timeout(patience):
+            await gateway.publisher.publish(messages)
+    except TimeoutError as error:
+        raise BrokerUnavailable(f"Kafka confirmed nothing within {patience} s") from error
+
+
+def _correlation_id(request_id: str) -> UUID:
+    """A request's id as a UUID; one that isn't a UUID always gives the same one."""
+    try:
+        return UUID(request_id)
+    except ValueError:
+        return uuid5(NAMESPACE, f"request:{request_id}")
+
+
+def _json(answer: Any, *, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(answer), media_type="application/json", headers=headers)
+
+
+def _cached(request: Request, answer: BaseModel) -> Response:
+    """An answer with an entity tag, or 304 if the caller has it already (RFC 9110, 13.1.2)."""
+    body = answer.model_dump_json().encode()
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    known = request.headers.get("if-none-match", "")
+    if known.strip() == "*" or tag in {one.strip().removeprefix("W/") for one in known.split(",")}:
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
+
+
+def _links(request: Request, total: int, limit: int, offset: int) -> Links:
+    def at(offset: int) -> str:
+        given = {**request.query_params, "limit": limit, "offset": offset}
+        return f"{request.url.path}?{urlencode(given)}"
+
+    return Links(
+        self=at(offset),
+        next=at(offset + limit) if offset + limit < total else None,
+        prev=at(max(0, offset - limit)) if offset else None,
+    )

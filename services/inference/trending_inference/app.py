@@ -1,0 +1,145 @@
+"""Builds the gateway: the only place where its parts are made and connected."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from trending_inference.api import api_routes
+from trending_inference.browsing import Browser
+from trending_inference.edge import Edge
+from trending_inference.gateway import AnsweringPublisher, Gateway, GatewayDep, State
+from trending_inference.metrics import InferenceMetrics
+from trending_inference.page import STATIC, create_pages, page_routes
+from trending_inference.predicting import Predictor
+from trending_inference.problems import ProblemApp
+from trending_inference.serving_model import ServingModel
+from trending_inference.settings import InferenceSettings
+from trending_shared.catalog import Catalog
+from trending_shared.clock import Clock, SystemClock
+from trending_shared.events import PredictionServed, ScrapeJob
+from trending_shared.publishing import KafkaPublisher
+from trending_shared.registry import ModelRegistry
+from trending_shared.settings import read_settings
+from trending_shared.storage import ObjectStore
+from trending_shared.topics import ensure_topics, topic_spec
+
+log = structlog.get_logger()
+
+PRODUCES = (PredictionServed, ScrapeJob)
+
+
+def create_app(
+    settings: InferenceSettings | None = None,
+    *,
+    publisher: AnsweringPublisher | None = None,
+    catalog: Catalog | None = None,
+    store: ObjectStore | None = None,
+    clock: Clock | None = None,
+) -> FastAPI:
+    """Build and connect everything; nothing is started.
+
+    A collaborator that is handed in stays the caller's: it isn't opened, created or closed here.
+    """
+    settings = settings or read_settings(InferenceSettings)
+    registry, clock = CollectorRegistry(), clock or SystemClock()
+    metrics = InferenceMetrics(registry)
+    kafka = own_catalog = None
+    if publisher is None:
+        publisher = kafka = KafkaPublisher(
+            settings.kafka,
+            service="inference",
+            code_version=settings.code_version,
+            registry=registry,
+            clock=clock,
+        )
+    if catalog is None:
+        catalog = own_catalog = Catalog(settings.catalog)
+    store = store or ObjectStore.at(settings.store)
+    models = ModelRegistry(store)
+    gateway = Gateway(
+        settings=settings,
+        publisher=publisher,
+        catalog=catalog,
+        store=store,
+        models=models,
+        browser=Browser(catalog),
+        serving=ServingModel(
+            models,
+            name=settings.model,
+            alias=settings.alias,
+            ttl=settings.alias_ttl,
+            metrics=metrics,
+            clock=clock,
+        ),
+        predictor=Predictor(
+            threads=settings.threads, max_waiting=settings.max_waiting, metrics=metrics
+        ),
+        pages=create_pages(),
+        registry=registry,
+        metrics=metrics,
+        clock=clock,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with AsyncExitStack() as stack:
+            if kafka:
+                specs = [
+                    topic_spec(kind, partitions=settings.kafka.partitions) for kind in PRODUCES
+                ]
+                await ensure_topics(
+                    specs, settings.kafka.connection, settings.kafka.replication_factor
+                )
+                await stack.enter_async_context(kafka)
+            if own_catalog:
+                stack.push_async_callback(own_catalog.close)
+                await own_catalog.create()
+            stack.callback(gateway.predictor.close)
+            stack.push_async_callback(gateway.serving.close)
+            await gateway.serving.refresh()
+            log.info("service_started", produces=[kind.topic for kind in PRODUCES])
+            yield State(gateway=gateway)
+            log.info("service_stopped")
+
+    app = ProblemApp(
+        title="Trending Now",
+        summary="Which films and shows are rising, and what kind of story each is",
+        version=settings.code_version,
+        lifespan=lifespan,
+        docs_url=None,  # their pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.add_middleware(Edge, metrics=metrics)
+    app.include_router(api_routes())
+    app.include_router(page_routes())
+    app.mount("/static", StaticFiles(directory=STATIC))
+    _add_probes(app)
+    return app
+
+
+def _add_probes(app: FastAPI) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> PlainTextResponse:
+        return PlainTextResponse("live")
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz(gateway: GatewayDep) -> PlainTextResponse:
+        checks = {
+            "kafka": await gateway.publisher.ping(),
+            "model": gateway.serving.look() is not None,  # in service means it has answered once
+        }
+        failing = [name for name, passes in checks.items() if not passes]
+        if failing:
+            return PlainTextResponse(f"not ready: {', '.join(failing)}", 503)
+        return PlainTextResponse("ready")
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics(request: Request, gateway: GatewayDep) -> Response:
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(gateway.registry), media_type=media_type)

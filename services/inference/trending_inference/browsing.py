@@ -1,0 +1,171 @@
+"""What the catalog says of titles and their trends."""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+
+from trending_inference.schemas import (
+    Provenance,
+    ReviewText,
+    TitleDetail,
+    TitleSummary,
+    TrendDay,
+    TrendingTitle,
+)
+from trending_shared.catalog import Catalog, reviews, titles, trends
+from trending_shared.events import Kind
+
+HISTORY = 90  # days of trends in a title's detail
+REVIEWS = 5
+
+_SUMMARY = (titles.c.title_id, titles.c.name, titles.c.kind, titles.c.year, titles.c.genres)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """The fields of a title that its text is made of."""
+
+    name: str
+    plot: str
+    kind: Kind
+    countries: tuple[str, ...]
+
+
+class Browser:
+    """Reads of the catalog; each raises `StoreUnavailable` if the database doesn't answer."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def trending(
+        self,
+        *,
+        day: date | None = None,
+        kind: Kind | None = None,
+        genre: str | None = None,
+        limit: int,
+        offset: int,
+    ) -> tuple[date | None, int, list[TrendingTitle]]:
+        """A page of a day's titles, fastest rising first, with the day and how many there are.
+
+        Without a day it is the newest one on record; there is none in an empty catalog.
+        """
+        async with self._catalog.reading() as connection:
+            if day is None:
+                day = await connection.scalar(sa.select(sa.func.max(trends.c.day)))
+            if day is None:
+                return None, 0, []
+            wanted = [trends.c.day == day, *_matching(kind, genre)]
+            joined = trends.join(titles, titles.c.title_id == trends.c.title_id)
+            total = await connection.scalar(
+                sa.select(sa.func.count()).select_from(joined).where(*wanted)
+            )
+            rows = await connection.execute(
+                sa.select(*_SUMMARY, trends.c.score, trends.c.recent, trends.c.expected)
+                .select_from(joined)
+                .where(*wanted)
+                .order_by(trends.c.score.desc(), titles.c.title_id)
+                .limit(limit)
+                .offset(offset)
+            )
+            return day, total or 0, [TrendingTitle(**row) for row in rows.mappings()]
+
+    async def search(
+        self, *, query: str, kind: Kind | None = None, limit: int, offset: int
+    ) -> tuple[int, list[TitleSummary]]:
+        """A page of the titles whose names contain `query`, by name, and how many there are."""
+        wanted = [titles.c.name.icontains(query, autoescape=True), *_matching(kind, None)]
+        async with self._catalog.reading() as connection:
+            total = await connection.scalar(
+                sa.select(sa.func.count()).select_from(titles).where(*wanted)
+            )
+            rows = await connection.execute(
+                sa.select(*_SUMMARY)
+                .where(*wanted)
+                .order_by(titles.c.name, titles.c.title_id)
+                .limit(limit)
+                .offset(offset)
+            )
+            return total or 0, [TitleSummary(**row) for row in rows.mappings()]
+
+    async def title(self, title_id: str) -> TitleDetail | None:
+        """All that is known of a title; none if there is no such title."""
+        async with self._catalog.reading() as connection:
+            found = await connection.execute(sa.select(titles).where(titles.c.title_id == title_id))
+            row = found.mappings().one_or_none()
+            if row is None:
+                return None
+            history = await connection.execute(
+                sa.select(trends)
+                .where(trends.c.title_id == title_id)
+                .order_by(trends.c.day.desc())
+                .limit(HISTORY)
+            )
+            days = [TrendDay(**entry) for entry in history.mappings()]
+            about = reviews.c.title_id == title_id
+            count = await connection.scalar(
+                sa.select(sa.func.count()).select_from(reviews).where(about)
+            )
+            newest = await connection.execute(
+                sa.select(reviews)
+                .where(about)
+                .order_by(reviews.c.day.desc().nulls_last(), reviews.c.review_id)
+                .limit(REVIEWS)
+            )
+            return TitleDetail(
+                **{name: row[name] for name in TitleDetail.model_fields if name in row},
+                trends=days[::-1],
+                reviews_count=count or 0,
+                reviews=[ReviewText(**review) for review in newest.mappings()],
+                provenance=Provenance(**row),
+            )
+
+    async def stories(self, title_ids: Collection[str]) -> dict[str, Story]:
+        """The fields of titles by id; an unknown title isn't among them."""
+        if not title_ids:
+            return {}
+        async with self._catalog.reading() as connection:
+            rows = await connection.execute(
+                sa.select(
+                    titles.c.title_id,
+                    titles.c.name,
+                    titles.c.plot,
+                    titles.c.kind,
+                    titles.c.countries,
+                ).where(titles.c.title_id.in_(title_ids))
+            )
+            return {
+                row.title_id: Story(row.name, row.plot, row.kind, tuple(row.countries))
+                for row in rows
+            }
+
+    async def signals(self, title_ids: Collection[str]) -> dict[str, list[int]]:
+        """How often each title was seen a day, oldest first, as its pages told us."""
+        if not title_ids:
+            return {}
+        async with self._catalog.reading() as connection:
+            rows = await connection.execute(
+                sa.select(titles.c.title_id, titles.c.popularity).where(
+                    titles.c.title_id.in_(title_ids)
+                )
+            )
+            return {row.title_id: _counts(row.popularity) for row in rows}
+
+
+def _matching(kind: Kind | None, genre: str | None) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if kind:
+        conditions.append(titles.c.kind == kind)
+    if genre:
+        # A list's JSON text holds each genre in quotes; both dialects can look for that.
+        quoted = json.dumps(genre)
+        conditions.append(sa.cast(titles.c.genres, sa.Text).contains(quoted, autoescape=True))
+    return conditions
+
+
+def _counts(popularity: Any) -> list[int]:
+    return [entry["count"] for entry in sorted(popularity, key=lambda entry: entry["day"])]

@@ -1,0 +1,113 @@
+"""What happens to every request, whatever it asks: an id, limits, headers, counts, one last net."""
+
+import re
+from time import perf_counter
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
+
+from trending_inference.metrics import InferenceMetrics
+from trending_inference.problems import Problem, problem_response
+
+log = structlog.get_logger()
+
+MAX_BODY = 1024 * 1024  # bytes
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+SECURITY_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+
+class Edge:
+    """ASGI middleware around the whole app.
+
+    A body is counted while it is read, so a caller that announces no length, or a false one, gets
+    no further than one that does.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: InferenceMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers.get("x-request-id"))
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 0
+        read = 0
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > MAX_BODY:
+                raise _too_large()
+            return message
+
+        async def stamped(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                answer = MutableHeaders(scope=message)
+                answer["x-request-id"] = request_id
+                for name, value in SECURITY_HEADERS.items():
+                    answer[name] = value
+                if status == 413:
+                    answer["connection"] = "close"  # what is still coming isn't worth reading
+            await send(message)
+
+        try:
+            with bound_contextvars(request_id=request_id):
+                try:
+                    if _announced(headers) > MAX_BODY:
+                        await _answer(_too_large(), request_id, scope, receive, stamped)
+                    else:
+                        await self._app(scope, limited, stamped)
+                except Exception:
+                    if status:
+                        raise
+                    log.exception("request_failed", path=scope["path"])
+                    problem = Problem(500, "internal-error", "the log has more, under this id")
+                    await _answer(problem, request_id, scope, receive, stamped)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels(route, str(status or 499)).inc()
+            self._metrics.request_seconds.labels(route).observe(perf_counter() - started)
+
+
+async def _answer(
+    problem: Problem, request_id: str, scope: Scope, receive: Receive, send: Send
+) -> None:
+    response = problem_response(
+        problem.status_code, problem.kind, problem.detail, request_id=request_id
+    )
+    await response(scope, receive, send)
+
+
+def _too_large() -> Problem:
+    return Problem(413, "body-too-large", f"a body holds {MAX_BODY} bytes at most")
+
+
+def _announced(headers: Headers) -> int:
+    length = headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else 0
+
+
+def _request_id(given: str | None) -> str:
+    """The caller's id if it can stand in a header and a log line, else a new one."""
+    return given if given and _REQUEST_ID.fullmatch(given) else str(uuid4())

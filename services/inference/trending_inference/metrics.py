@@ -1,0 +1,79 @@
+"""What the gateway counts."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+# The edges that matter: 50 ms is fast for a person, 1 s is how long an answer may wait for Kafka.
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class InferenceMetrics:
+    """Every number of the gateway, over the app's own registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "trending_inference_requests_total",
+            "Requests answered; a rise of 5xx means callers go without an answer",
+            ["route", "status"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "trending_inference_request_seconds",
+            "Time from a request's head to the end of its answer; grows when requests queue",
+            ["route"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.model_seconds = Histogram(
+            "trending_inference_model_seconds",
+            "Time the model took for one request's texts; grows with a heavier model",
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.texts = Counter(
+            "trending_inference_texts_total",
+            "Texts that got an answer",
+            registry=registry,
+        )
+        self.genres = Counter(
+            "trending_inference_genres_total",
+            "Genres given to texts; a shift between them means other texts or another model",
+            ["genre"],
+            registry=registry,
+        )
+        self.abstained = Counter(
+            "trending_inference_abstained_total",
+            "Texts for which no genre passed its threshold; a rise means unfamiliar texts",
+            registry=registry,
+        )
+        self.unrecorded = Counter(
+            "trending_inference_unrecorded_predictions_total",
+            "Predictions answered without Kafka's receipt; the monitor doesn't see them",
+            registry=registry,
+        )
+        self.shed = Counter(
+            "trending_inference_shed_requests_total",
+            "Requests refused because too many were waiting; a rise asks for more instances",
+            registry=registry,
+        )
+        self.swaps = Counter(
+            "trending_inference_model_swaps_total",
+            "Models that went into service, the first one included",
+            registry=registry,
+        )
+        self.load_failures = Counter(
+            "trending_inference_model_load_failures_total",
+            "Attempts to look up or load a model that failed; the model in service stays",
+            ["reason"],
+            registry=registry,
+        )
+        self.model_info = Gauge(
+            "trending_inference_model_info",
+            "The model in service, as labels; the value is always 1",
+            ["name", "version", "alias", "algorithm"],
+            registry=registry,
+        )
+        self.model_loaded = Gauge(
+            "trending_inference_model_loaded",
+            "1 while a model is in service; at 0 every prediction is refused",
+            registry=registry,
+        )

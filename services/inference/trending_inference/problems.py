@@ -1,0 +1,183 @@
+"""Errors over HTTP: problem documents (RFC 9457), one named type for each thing that goes wrong.
+
+They repeat no value that was sent and tell nothing of our insides; the log has the rest, under the
+same request id.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException as AnyHTTPException
+
+from trending_shared.errors import TrendingError, Unavailable
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = 2  # seconds; about the time a model takes to load or a broker to come back
+_MAX_ERRORS, _MAX_POINTER = 10, 64
+_TITLES = {
+    400: "The request can't be read",
+    404: "There is no such thing",
+    405: "This can't be done here",
+    413: "The request is too large",
+    415: "Requests are JSON",
+    422: "The request isn't what was asked for",
+    500: "Something broke on our side",
+    503: "This can't be answered now",
+}
+_KINDS = {400: "body-unreadable", 404: "not-found", 405: "method-not-allowed"}
+# What pydantic calls a failed check, and what we call it.
+_CHECKS = {
+    "json_invalid": ("json-invalid", 422),
+    "string_too_long": ("text-too-long", 413),
+    "string_too_short": ("text-empty", 422),
+    "too_long": ("too-many-items", 413),
+    "too_short": ("no-items", 422),
+}
+_UNAVAILABLE = {
+    "BrokerUnavailable": "Kafka didn't take the event in time",
+    "ModelNotFound": "no model is in service yet",
+    "Overloaded": "too many requests are waiting",
+    "StoreUnavailable": "the store didn't answer",
+}
+
+
+class FieldProblem(BaseModel):
+    """One thing that is wrong with a request, and where."""
+
+    pointer: str = Field(examples=["body/items/0/text"])
+    detail: str = Field(examples=["String should have at least 1 character"])
+
+
+class ProblemDocument(BaseModel):
+    """An error as RFC 9457 has it; programs look at `type`, people at `detail`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": "urn:trending:problem:text-empty",
+                "title": _TITLES[422],
+                "status": 422,
+                "detail": "String should have at least 1 character",
+                "request_id": "0b6f2d58-4f0a-4c53-9f0b-5d6f3f1f7c11",
+                "errors": [
+                    {
+                        "pointer": "body/items/0/text",
+                        "detail": "String should have at least 1 character",
+                    }
+                ],
+            }
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = None
+    errors: list[FieldProblem] | None = None
+
+
+class Problem(HTTPException):
+    """An answer other than the one hoped for; `kind` names it for programs."""
+
+    def __init__(self, status: int, kind: str, detail: str) -> None:
+        super().__init__(status, detail)
+        self.kind = kind
+
+
+def problem_response(
+    status: int,
+    kind: str,
+    detail: str,
+    *,
+    request_id: str | None,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[FieldProblem] = (),
+) -> Response:
+    document: dict[str, Any] = {
+        "type": f"urn:trending:problem:{kind}",
+        "title": _TITLES.get(status, "The request failed"),
+        "status": status,
+        "detail": detail,
+        "request_id": request_id,
+    }
+    if errors:
+        document["errors"] = [error.model_dump() for error in errors]
+    retry = {"Retry-After": str(RETRY_AFTER)} if status == 503 else {}
+    return Response(
+        orjson.dumps(document), status, headers={**retry, **(headers or {})}, media_type=MEDIA_TYPE
+    )
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """A route's possible problems, for its OpenAPI description."""
+    return {
+        status: {"model": ProblemDocument, "description": _TITLES[status]} for status in statuses
+    }
+
+
+class ProblemApp(FastAPI):
+    """A FastAPI app whose errors are problem documents, in its answers and in its OpenAPI."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_exception_handler(AnyHTTPException, _on_http)
+        self.add_exception_handler(RequestValidationError, _on_invalid)
+        self.add_exception_handler(Unavailable, _on_unavailable)
+
+    def openapi(self) -> dict[str, Any]:
+        """FastAPI describes every body as JSON; problems have a media type of their own."""
+        schema = super().openapi()
+        for path in schema["paths"].values():
+            for operation in path.values():
+                for status, response in operation["responses"].items():
+                    content = response.get("content", {})
+                    if status[0] in "45" and "application/json" in content:
+                        content[MEDIA_TYPE] = content.pop("application/json")
+        return schema
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AnyHTTPException)
+    default = _KINDS.get(error.status_code, "refused")
+    return problem_response(
+        error.status_code,
+        error.kind if isinstance(error, Problem) else default,
+        error.detail,
+        request_id=_request_id(request),
+        headers=error.headers,
+    )
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()[:_MAX_ERRORS]
+    kind, status = _CHECKS.get(found[0]["type"], ("request-invalid", 422))
+    errors = [FieldProblem(pointer=_pointer(entry["loc"]), detail=entry["msg"]) for entry in found]
+    return problem_response(
+        status, kind, errors[0].detail, request_id=_request_id(request), errors=errors
+    )
+
+
+async def _on_unavailable(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TrendingError)
+    log.warning("request_unavailable", reason=error.reason, detail=str(error))
+    kind = re.sub(r"(?<!^)(?=[A-Z])", "-", error.reason).lower()
+    detail = _UNAVAILABLE.get(error.reason, "something this answer needs is out of reach")
+    return problem_response(503, kind, detail, request_id=_request_id(request))
+
+
+def _pointer(location: Sequence[Any]) -> str:
+    return "/".join(str(part)[:_MAX_POINTER] for part in location)
+
+
+def _request_id(request: Request) -> str | None:
+    return getattr(request.state, "request_id", None)

@@ -1,0 +1,244 @@
+"""What travels over HTTP, with examples; the OpenAPI description is made from these."""
+
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    HttpUrl,
+    StringConstraints,
+    Tag,
+)
+
+from trending_shared.events import Kind
+
+MAX_ITEMS = 64
+MAX_TEXT = 20_000  # characters
+PLOT = "A retired safecracker is talked into one last job by the daughter he never knew."
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT)]
+Short = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
+TitleId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class Asked(BaseModel):
+    """A part of a request; a misspelt field is told, not ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TextItem(Asked):
+    """A text as it is."""
+
+    text: Text = Field(examples=[PLOT])
+
+
+class TitleItem(Asked):
+    """A title of the catalog."""
+
+    title_id: TitleId = Field(examples=["t_0123456789abcdef"])
+
+
+class StoryItem(Asked):
+    """A story as a title's fields; they become one text as the catalog's titles do."""
+
+    plot: Text = Field(examples=[PLOT])
+    name: Short = ""
+    kind: Kind | None = None
+    countries: Annotated[tuple[Short, ...], Field(max_length=50)] = ()
+
+
+def _which(item: Any) -> str:
+    if isinstance(item, dict):
+        return next((field for field in ("text", "title_id") if field in item), "plot")
+    return "plot"
+
+
+Item = Annotated[
+    Annotated[TextItem, Tag("text")]
+    | Annotated[TitleItem, Tag("title_id")]
+    | Annotated[StoryItem, Tag("plot")],
+    Discriminator(_which),
+]
+
+
+class GenresRequest(Asked):
+    """What kind of stories are these?"""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [{"text": PLOT}, {"title_id": "t_0123"}]}]}
+    )
+
+    items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=MAX_ITEMS)]
+
+
+class ModelUsed(BaseModel):
+    """Which model answered."""
+
+    name: str = Field(examples=["genres"])
+    version: str = Field(examples=["9f2c4e6a8b0d1f37"])
+    alias: str = Field(examples=["champion"])
+
+
+class GenreAnswer(BaseModel):
+    """What the model says about one item."""
+
+    prediction_id: UUID
+    title_id: str | None = None
+    genres: list[str] = Field(
+        description="those that pass their thresholds, most probable first",
+        examples=[["Crime", "Drama"]],
+    )
+    abstained: bool = Field(description="true if no genre passed its threshold")
+    probabilities: dict[str, float] = Field(
+        description="of every genre, to 6 digits; genres don't exclude each other",
+        examples=[{"Crime": 0.912345, "Drama": 0.623451, "Comedy": 0.081235}],
+    )
+    model: ModelUsed
+    recorded: bool = Field(description="true if Kafka confirmed the record of this prediction")
+
+
+class GenresAnswer(BaseModel):
+    """One answer for each item, in the order of the request."""
+
+    items: list[GenreAnswer]
+
+
+class Links(BaseModel):
+    """Where the pages of a list are."""
+
+    self: str = Field(examples=["/v1/trending?limit=20&offset=20"])
+    next: str | None = None
+    prev: str | None = None
+
+
+class TitleSummary(BaseModel):
+    """A title in a list."""
+
+    title_id: str = Field(examples=["t_0123456789abcdef"])
+    name: str = Field(examples=["Alien"])
+    kind: Kind
+    year: int | None = Field(examples=[1979])
+    genres: list[str] = Field(examples=[["Horror", "Sci-Fi & Fantasy"]])
+
+
+class TrendingTitle(TitleSummary):
+    """A title that rises, or falls, against its own past."""
+
+    score: float = Field(description="log2 of recent over expected signals; 1 is twice as many")
+    recent: float = Field(description="signals a day of late")
+    expected: float = Field(description="signals a day that its own past lets expect")
+
+
+class TrendingAnswer(BaseModel):
+    """A day's titles, the fastest rising first."""
+
+    day: date | None = Field(description="none while there are no trends at all")
+    total: int
+    items: list[TrendingTitle]
+    links: Links
+
+
+class TitlesAnswer(BaseModel):
+    """Titles by name."""
+
+    total: int
+    items: list[TitleSummary]
+    links: Links
+
+
+class TrendDay(BaseModel):
+    """One day of a title's history."""
+
+    day: date
+    score: float
+    recent: float
+    expected: float
+    signals: int
+
+
+class ReviewText(BaseModel):
+    """A review; its author isn't known to us."""
+
+    day: date | None
+    rating: float | None = Field(description="on a scale of 0 to 1")
+    text: str
+
+
+class Provenance(BaseModel):
+    """Where the facts about a title come from."""
+
+    source: str
+    url: str
+    license: str
+    page_hash: str = Field(description="sha256 of the page's bytes, in hex")
+    fetched_at: AwareDatetime
+
+
+class TitleDetail(TitleSummary):
+    """All that is known of a title."""
+
+    plot: str
+    countries: list[str]
+    language: str | None
+    runtime_minutes: int | None
+    rating: float | None = Field(description="mean viewer rating on a scale of 0 to 1")
+    rating_count: int | None
+    trends: list[TrendDay] = Field(description="oldest first, the last 90 days on record at most")
+    reviews_count: int
+    reviews: list[ReviewText] = Field(description="the newest 5")
+    provenance: Provenance
+
+
+class JobRequest(Asked):
+    """Fetch a source's pages."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"source": "demo", "url": "http://127.0.0.1:8090/titles"}]}
+    )
+
+    source: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    url: HttpUrl | None = None
+    max_pages: int = Field(default=1000, ge=1, le=100_000)
+
+
+class JobAccepted(BaseModel):
+    """A job is on its way; its id is the correlation id of all that follows from it."""
+
+    job_id: UUID
+
+
+class ModelSummary(BaseModel):
+    """A model of the registry."""
+
+    version: str
+    algorithm: str
+    created_at: AwareDatetime
+    dataset_id: str
+    metrics: dict[str, Any]
+    wandb_run: str | None
+
+
+class AliasState(BaseModel):
+    """Where the alias points, and since when."""
+
+    version: str
+    number: int = Field(description="how often it has moved")
+    moved_at: AwareDatetime
+    moved_by: str
+    reasons: list[str]
+
+
+class ModelsAnswer(BaseModel):
+    """The registry as the gateway sees it."""
+
+    name: str
+    alias: str
+    champion: AliasState | None
+    serving: str | None = Field(description="the version this process answers with right now")
+    versions: list[ModelSummary] = Field(description="newest first")

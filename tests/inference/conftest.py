@@ -1,0 +1,136 @@
+"""A gateway with everything around it in memory or in a temporary folder."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+from starlette.types import Receive, Scope, Send
+
+from trending_inference.app import create_app
+from trending_inference.settings import InferenceSettings
+from trending_shared.catalog import Catalog, reviews, titles, trends
+from trending_shared.clock import FrozenClock
+from trending_shared.registry import ModelRegistry
+from trending_shared.storage import ObjectStore
+from trending_shared.testing import CollectingPublisher
+
+DAY = date(2026, 11, 1)
+
+
+@dataclass
+class World:
+    """What stands around the gateway under test."""
+
+    folder: Path
+    publisher: CollectingPublisher
+    catalog: Catalog
+    store: ObjectStore
+    models: ModelRegistry
+    clock: FrozenClock
+
+    def app(self, **settings: Any) -> FastAPI:
+        return create_app(
+            InferenceSettings(trending_home=self.folder, **settings),
+            publisher=self.publisher,
+            catalog=self.catalog,
+            store=self.store,
+            clock=self.clock,
+        )
+
+    @asynccontextmanager
+    async def client(self, **settings: Any) -> AsyncIterator[AsyncClient]:
+        async with self.client_of(self.app(**settings)) as client:
+            yield client
+
+    @asynccontextmanager
+    async def client_of(self, app: FastAPI) -> AsyncIterator[AsyncClient]:
+        """A client of a started gateway, with its state in each request as a server puts it."""
+        async with app.router.lifespan_context(app) as state:
+
+            async def served(scope: Scope, receive: Receive, send: Send) -> None:
+                await app({**scope, "state": dict(state or {})}, receive, send)
+
+            async with AsyncClient(
+                transport=ASGITransport(served), base_url="http://gateway"
+            ) as client:
+                yield client
+
+    async def add_title(
+        self, title_id: str = "t_alien", *, score: float | None = None, **changes: Any
+    ) -> None:
+        """Put a title into the catalog, with a trend of `DAY` if it has a score."""
+        row: dict[str, Any] = {
+            "title_id": title_id,
+            "source": "demo",
+            "source_id": "alien-1979",
+            "name": "Alien",
+            "kind": "film",
+            "year": 1979,
+            "genres": ["Horror", "Sci-Fi & Fantasy"],
+            "plot": "A ghost of a signal leads a freighter to a silent moon.",
+            "countries": ["United Kingdom"],
+            "language": "English",
+            "runtime_minutes": 117,
+            "rating": 0.84,
+            "rating_count": 12,
+            "license": "CC0-1.0",
+            "url": "http://films.example/titles/alien-1979",
+            "page_hash": "ab" * 32,
+            "page_key": "raw/ab/abab.gz",
+            "fetched_at": datetime(2026, 11, 1, 12, tzinfo=UTC),
+            "content_hash": "0123456789abcdef",
+            "text_hash": "fedcba9876543210",
+            "popularity": [],
+        }
+        async with self.catalog.transaction() as connection:
+            await self.catalog.upsert(connection, titles, [row | changes])
+        if score is not None:
+            await self.add_trend(title_id, DAY, score)
+
+    async def add_trend(self, title_id: str, day: date, score: float) -> None:
+        row = {
+            "title_id": title_id,
+            "day": day,
+            "score": score,
+            "recent": 20.0,
+            "expected": 10.0,
+            "signals": 140,
+        }
+        async with self.catalog.transaction() as connection:
+            await self.catalog.upsert(connection, trends, [row])
+
+    async def add_review(self, review_id: str, title_id: str, **changes: Any) -> None:
+        row: dict[str, Any] = {
+            "review_id": review_id,
+            "title_id": title_id,
+            "day": DAY,
+            "rating": 0.9,
+            "text": "Slow, silent and terrifying.",
+            "author_hash": None,
+            "page_hash": "ab" * 32,
+            "fetched_at": datetime(2026, 11, 1, 12, tzinfo=UTC),
+        }
+        async with self.catalog.transaction() as connection:
+            await self.catalog.upsert(connection, reviews, [row | changes])
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    catalog = Catalog(f"sqlite+aiosqlite:///{tmp_path / 'catalog.db'}")
+    await catalog.create()
+    store = ObjectStore.at("memory:///")
+    yield World(
+        folder=tmp_path,
+        publisher=CollectingPublisher(),
+        catalog=catalog,
+        store=store,
+        models=ModelRegistry(store),
+        clock=FrozenClock(datetime(2026, 11, 1, 18, tzinfo=UTC)),
+    )
+    await catalog.close()

@@ -1,0 +1,235 @@
+"""`/v1/trending`, `/v1/titles`, `/v1/jobs` and `/v1/models`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+
+from trending_shared.events import ScrapeJob
+from trending_shared.testing.models import a_graph, promote
+
+DAY = date(2026, 11, 1)
+
+
+@pytest.fixture
+async def client(world: Any) -> AsyncIterator[AsyncClient]:
+    async with world.client() as client:
+        yield client
+
+
+async def names(client: AsyncClient, url: str) -> list[str]:
+    return [item["name"] for item in (await client.get(url)).json()["items"]]
+
+
+async def test_the_fastest_rising_title_of_the_newest_day_comes_first(
+    client: AsyncClient, world: Any
+) -> None:
+    for name, score in (("Slow", 0.1), ("Fast", 2.0), ("Falling", -1.0)):
+        await world.add_title(f"t_{name}", name=name, score=score)
+    await world.add_trend("t_Slow", DAY - timedelta(days=1), 5.0)
+    answer = (await client.get("/v1/trending")).json()
+    assert [item["name"] for item in answer["items"]] == ["Fast", "Slow", "Falling"]
+    assert (answer["day"], answer["total"]) == ("2026-11-01", 3)
+    assert answer["items"][0] == {
+        "title_id": "t_Fast",
+        "name": "Fast",
+        "kind": "film",
+        "year": 1979,
+        "genres": ["Horror", "Sci-Fi & Fantasy"],
+        "score": 2.0,
+        "recent": 20.0,
+        "expected": 10.0,
+    }
+    assert await names(client, "/v1/trending?day=2026-10-31") == ["Slow"]
+
+
+async def test_trending_is_narrowed_by_kind_and_by_whole_genres_only(
+    client: AsyncClient, world: Any
+) -> None:
+    await world.add_title("t_1", name="Film", score=1.0)
+    await world.add_title("t_2", name="Show", kind="show", genres=["Crime"], score=0.5)
+    await world.add_title("t_3", name="Percent", genres=["100% Crime_"], score=0.2)
+    assert await names(client, "/v1/trending?kind=show") == ["Show"]
+    assert await names(client, "/v1/trending?genre=Crime") == ["Show"]
+    assert await names(client, "/v1/trending?genre=Sci-Fi+%26+Fantasy") == ["Film"]
+    for pattern in ("Horro", "%25", "_orror", '"', "' OR 1=1 --"):
+        assert await names(client, f"/v1/trending?genre={pattern}") == []
+
+
+async def test_pages_of_a_list_lead_to_each_other_and_keep_the_filters(
+    client: AsyncClient, world: Any
+) -> None:
+    for index in range(5):
+        await world.add_title(f"t_{index}", name=str(index), score=float(-index))
+    seen: list[str] = []
+    url: str | None = "/v1/trending?kind=film&limit=2"
+    while url:
+        answer = (await client.get(url)).json()
+        seen += [item["name"] for item in answer["items"]]
+        url = answer["links"]["next"]
+    assert seen == ["0", "1", "2", "3", "4"]
+    assert answer["links"]["prev"] == "/v1/trending?kind=film&limit=2&offset=2"
+
+
+async def test_an_empty_catalog_has_nothing_rising_and_no_day(client: AsyncClient) -> None:
+    answer = (await client.get("/v1/trending")).json()
+    assert (answer["day"], answer["items"], answer["total"]) == (None, [], 0)
+
+
+async def test_an_unchanged_list_is_not_sent_again(client: AsyncClient, world: Any) -> None:
+    await world.add_title(score=1.0)
+    first = await client.get("/v1/trending")
+    tag = first.headers["etag"]
+    again = await client.get("/v1/trending", headers={"If-None-Match": f'"old", W/{tag}'})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    await world.add_trend("t_alien", DAY, 2.0)
+    changed = await client.get("/v1/trending", headers={"If-None-Match": tag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != tag
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "offset=-1", "kind=movie", "day=yesterday", "limit=x"]
+)
+async def test_a_list_with_senseless_bounds_is_refused(client: AsyncClient, query: str) -> None:
+    response = await client.get(f"/v1/trending?{query}")
+    assert response.status_code == 422
+    assert response.json()["type"] == "urn:trending:problem:request-invalid"
+
+
+async def test_a_title_tells_its_trend_its_reviews_and_where_its_facts_come_from(
+    client: AsyncClient, world: Any
+) -> None:
+    await world.add_title(score=1.0)
+    await world.add_trend("t_alien", DAY - timedelta(days=1), 0.5)
+    for index in range(7):
+        await world.add_review(
+            f"r_{index}", "t_alien", text=f"review {index}", day=DAY - timedelta(days=index)
+        )
+    await world.add_review("r_undated", "t_alien", text="undated", day=None)
+    await world.add_review("r_other", "t_other")
+    title = (await client.get("/v1/titles/t_alien")).json()
+    assert [trend["score"] for trend in title["trends"]] == [0.5, 1.0]
+    assert title["reviews_count"] == 8
+    assert [review["text"] for review in title["reviews"]] == [f"review {i}" for i in range(5)]
+    assert "author_hash" not in title["reviews"][0]
+    assert title["provenance"] == {
+        "source": "demo",
+        "url": "http://films.example/titles/alien-1979",
+        "license": "CC0-1.0",
+        "page_hash": "ab" * 32,
+        "fetched_at": "2026-11-01T12:00:00Z",
+    }
+
+
+async def test_an_unknown_title_is_a_problem(client: AsyncClient) -> None:
+    response = await client.get("/v1/titles/t_nobody")
+    assert response.status_code == 404
+    assert response.json()["type"] == "urn:trending:problem:title-unknown"
+
+
+async def test_titles_are_found_by_a_part_of_their_name_in_any_case(
+    client: AsyncClient, world: Any
+) -> None:
+    await world.add_title("t_1", name="Alien")
+    await world.add_title("t_2", name="Aliens", kind="show")
+    await world.add_title("t_3", name="100% Wolf")
+    assert await names(client, "/v1/titles?query=ALIEN") == ["Alien", "Aliens"]
+    assert await names(client, "/v1/titles?query=alien&kind=show") == ["Aliens"]
+    assert await names(client, "/v1/titles?query=%25") == ["100% Wolf"]
+    assert await names(client, "/v1/titles") == ["100% Wolf", "Alien", "Aliens"]
+
+
+async def test_a_job_becomes_an_event_under_the_id_that_is_answered(
+    client: AsyncClient, world: Any
+) -> None:
+    response = await client.post(
+        "/v1/jobs", json={"source": "demo", "url": "http://films.example/titles", "max_pages": 3}
+    )
+    assert response.status_code == 202
+    (message,) = world.publisher.messages
+    assert str(message.id) == response.json()["job_id"] == str(message.correlation_id)
+    assert message.event == ScrapeJob(source="demo", url="http://films.example/titles", max_pages=3)
+
+
+async def test_the_same_request_under_the_same_key_is_the_same_job(client: AsyncClient) -> None:
+    async def job(key: str, **changes: Any) -> str:
+        body = {"source": "demo", "url": "http://films.example/titles"} | changes
+        response = await client.post("/v1/jobs", json=body, headers={"Idempotency-Key": key})
+        return str(response.json()["job_id"])
+
+    first = await job("monday")
+    assert await job("monday") == first
+    assert await job("tuesday") != first
+    assert await job("monday", max_pages=2) != first, "another job isn't lost behind a key"
+
+
+async def test_a_job_without_an_address_starts_where_its_source_does(world: Any) -> None:
+    async with world.client(start_urls={"demo": "http://films.example/titles"}) as client:
+        assert (await client.post("/v1/jobs", json={"source": "demo"})).status_code == 202
+        (event,) = world.publisher.events(ScrapeJob)
+        assert event.url == "http://films.example/titles"
+        response = await client.post("/v1/jobs", json={"source": "other"})
+        assert response.status_code == 422
+        assert response.json()["type"] == "urn:trending:problem:url-needed"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"url": "file:///etc/passwd"},
+        {"url": "javascript:alert(1)"},
+        {"url": "titles"},
+        {"source": "../demo"},
+        {"source": ""},
+        {"max_pages": 0},
+        {"max_pages": 1_000_000},
+    ],
+)
+async def test_a_senseless_job_is_refused(
+    client: AsyncClient, world: Any, changes: dict[str, Any]
+) -> None:
+    body = {"source": "demo", "url": "http://films.example/titles"} | changes
+    assert (await client.post("/v1/jobs", json=body)).status_code == 422
+    assert world.publisher.messages == []
+
+
+async def test_a_job_that_kafka_didnt_take_is_not_accepted(client: AsyncClient, world: Any) -> None:
+    world.publisher.down = True
+    response = await client.post(
+        "/v1/jobs", json={"source": "demo", "url": "http://films.example/titles"}
+    )
+    assert response.status_code == 503
+    assert response.json()["type"] == "urn:trending:problem:broker-unavailable"
+    assert response.headers["retry-after"]
+
+
+async def test_a_job_isnt_accepted_while_kafka_confirms_nothing(world: Any) -> None:
+    async def forever(messages: Any) -> None:
+        await asyncio.Event().wait()
+
+    world.publisher.publish = forever
+    async with world.client(publish_timeout=0.01) as client:
+        response = await client.post(
+            "/v1/jobs", json={"source": "demo", "url": "http://films.example/titles"}
+        )
+        assert response.status_code == 503
+
+
+async def test_the_models_say_which_one_answers(world: Any) -> None:
+    old = promote(world.models, a_graph())
+    async with world.client() as client:
+        new = promote(world.models, a_graph(likely=0.8))
+        answer = (await client.get("/v1/models")).json()
+        assert answer["serving"] == old.version
+        assert (answer["champion"]["version"], answer["champion"]["number"]) == (new.version, 2)
+        assert {model["version"] for model in answer["versions"]} == {old.version, new.version}
+        assert answer["versions"][0]["metrics"] == {"macro_f1": 0.5}
+
+
+async def test_without_any_model_the_list_is_empty(client: AsyncClient) -> None:
+    answer = (await client.get("/v1/models")).json()
+    assert (answer["champion"], answer["serving"], answer["versions"]) == (None, None, [])
