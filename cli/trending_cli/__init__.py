@@ -1,0 +1,1 @@
+"""The `trending` command: starts the house, feeds it, and looks into all that it keeps."""

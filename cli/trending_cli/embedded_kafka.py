@@ -1,0 +1,378 @@
+"""Apache Kafka as a local process: one KRaft node, for a system that was told of no other broker.
+
+Everything it keeps lies below `<home>/kafka`:
+
+    address            where the broker listens, or did when it last ran
+    data/              the records; they survive a restart and a SIGKILL
+    pid                the broker's process id; locked for as long as that process lives
+    server.log         warnings and errors of the broker and its JVM
+    server.properties  `deploy/kafka/server.properties.template`, filled in at each start
+"""
+
+import asyncio
+import base64
+import fcntl
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from string import Template
+from threading import Thread
+from types import TracebackType
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from trending_cli.kafka_distribution import RECIPE, KafkaUnavailable, find_java, resolve_jars
+from trending_shared.settings import ADDRESS_FILE
+
+__all__ = ["EmbeddedKafka", "KafkaUnavailable"]
+
+_HOST = "127.0.0.1"
+_PORTS = range(20_000, 30_000)
+_ATTEMPTS = 3
+_LOCK_PATIENCE = 3.0  # s; what a broker that was just killed takes to be gone
+_START_TIMEOUT = 90.0  # s; 3 s on a quiet laptop, far more on a crowded build machine
+_STOP_TIMEOUT = 20.0  # s
+
+# Run by Python before it turns into the JVM, which is then killed when its parent dies: by
+# PR_SET_PDEATHSIG of prctl(2), which survives execve(2). The parent may be dead already, hence the
+# look at its id.
+_DIE_WITH_PARENT = f"""
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, {int(signal.SIGKILL)})
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class EmbeddedKafka:
+    """One broker below `home`; also a context manager that starts and stops it.
+
+    Of several that start the same home, one wins and the others get an error that says where it
+    listens. A caller that would rather join asks `running(home)` first.
+
+    The JVM has a process group of its own, so Ctrl-C in a terminal leaves it alone until `stop()`.
+    On Linux it can't outlive the process that started it, however that one ends; on macOS a
+    SIGKILLed parent leaves it behind, where `running(home)` finds it.
+
+    Args:
+        home: the folder below which the broker keeps everything, in `kafka/`.
+        port: where to listen; without it, where this home listened before, else a free port.
+        heap: the JVM's largest heap, as `-Xmx` takes it.
+        on_progress: told in a few words about each step that takes a while.
+        environ: where PATH, JAVA_HOME and XDG_CACHE_HOME are looked up.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        port: int | None = None,
+        heap: str = "512m",
+        on_progress: Callable[[str], None] | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._folder = home.absolute() / "kafka"
+        self._address_file = home.absolute() / ADDRESS_FILE
+        self._port = port
+        self._heap = heap
+        self._tell = on_progress or (lambda step: None)
+        self._environ = environ
+        self._process: subprocess.Popen[bytes] | None = None
+        self._address: str | None = None
+
+    @staticmethod
+    def running(home: Path) -> str | None:
+        """Where the broker of `home` listens, if one runs there now, whoever started it."""
+        try:
+            with (home / "kafka" / "pid").open() as pid:
+                fcntl.flock(pid, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return None
+        except BlockingIOError:
+            address = _read(home / ADDRESS_FILE)
+            return address if _accepts(address) else None
+        return None
+
+    @property
+    def address(self) -> str:
+        """`host:port` of the latest start; it stays the same while the broker is down."""
+        if self._address is None:
+            raise KafkaUnavailable("The embedded broker hasn't been started yet")
+        return self._address
+
+    @property
+    def pid(self) -> int | None:
+        """The JVM's process id while it runs."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    @property
+    def log(self) -> Path:
+        return self._folder / "server.log"
+
+    def start(self) -> str:
+        """Start the broker unless it runs, and wait until it serves clients and consumer groups.
+
+        Blocks for some seconds; the very first start on a machine fetches Kafka, too.
+
+        Returns:
+            The bootstrap address.
+
+        Raises:
+            KafkaUnavailable: Java or Maven is missing, the port is taken, another process runs this
+                home, or the broker didn't come up; then the last lines of its log are part of it.
+        """
+        if self.pid is not None:
+            return self.address
+        java = find_java(self._environ)
+        jars = resolve_jars(self._environ, self._tell)
+        command = [java, f"-Xmx{self._heap}", "-XX:+ExitOnOutOfMemoryError"]
+        command += [f"-Dlog4j2.configurationFile={(RECIPE / 'log4j2.xml').as_uri()}"]
+        command += ["-cp", f"{jars}/*"]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._locked() as lock:
+            self._format(command)
+            self._tell("starting Kafka")
+            for _ in range(_ATTEMPTS):
+                if self._try_start(command, lock):
+                    return self.address
+        raise KafkaUnavailable("Kafka didn't come up: others took each port that it tried")
+
+    def stop(self) -> None:
+        """Shut the broker down in order; what hasn't ended after 20 s is killed."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+
+    def kill(self) -> None:
+        """End the broker by SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def __enter__(self) -> "EmbeddedKafka":
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """Hold this home's lock. A JVM that inherits the descriptor goes on holding it."""
+        deadline = time.monotonic() + _LOCK_PATIENCE
+        lock = os.open(self._folder / "pid", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            while not _try_lock(lock):
+                address = _read(self._address_file)
+                if _accepts(address) or time.monotonic() > deadline:
+                    process = _read(self._folder / "pid") or "unknown"
+                    raise KafkaUnavailable(
+                        f"Another Kafka runs or starts in {self._folder}: process {process}, "
+                        f"at {address or 'no address yet'}"
+                    )
+                time.sleep(0.05)
+            yield lock
+        finally:
+            os.close(lock)
+
+    def _format(self, java: list[str]) -> None:
+        """Prepare the storage, once; `meta.properties` is the last that is written."""
+        if (self._folder / "data" / "meta.properties").exists():
+            return
+        self._tell("preparing Kafka's storage")
+        self._write_properties(*free_ports(2))
+        name = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = name.replace("-", "_")  # a leading dash would read as an option
+        command = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", "server.properties"]
+        answer = subprocess.run(
+            [*java, *command],
+            cwd=self._folder,
+            env=dict(self._environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if answer.returncode:
+            said = _last_lines(answer.stdout)
+            raise KafkaUnavailable(f"Kafka's storage couldn't be prepared:\n{said}")
+
+    def _try_start(self, java: list[str], lock: int) -> bool:
+        """Whether the broker came up; it doesn't if someone takes its port in the meantime."""
+        port, controller_port = self._choose_ports()
+        self._write_properties(port, controller_port)
+        self._address = f"{_HOST}:{port}"
+        _write(self._address_file, self._address)
+        log_start = self.log.stat().st_size if self.log.exists() else 0
+        self._process = process = self._spawn([*java, "kafka.Kafka", "server.properties"], lock)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(process.pid).encode(), 0)
+        # In a thread of its own: the caller's may be running an event loop already.
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(asyncio.run, self._wait_until_ready(process))
+            try:
+                ready = waiting.result()
+            except BaseException:  # such as Ctrl-C
+                self.kill()
+                raise
+        if ready:
+            return True
+        self.kill()
+        with self.log.open("rb") as log:
+            log.seek(log_start)
+            said = log.read().decode(errors="replace")
+        if "Address already in use" in said and self._port is None:
+            return False
+        raise KafkaUnavailable(f"Kafka didn't come up; {self.log} ends with\n{_last_lines(said)}")
+
+    def _choose_ports(self) -> tuple[int, int]:
+        port, controller_port = free_ports(2)
+        if self._port is not None:
+            if not _is_free(self._port):
+                raise KafkaUnavailable(f"Port {self._port} on {_HOST} is taken: choose another")
+            return self._port, controller_port
+        before = _read(self._address_file).rpartition(":")[2]
+        if before.isdigit() and _is_free(int(before)):
+            return int(before), controller_port
+        return port, controller_port
+
+    def _write_properties(self, port: int, controller_port: int) -> None:
+        template = Template((RECIPE / "server.properties.template").read_text())
+        filled = template.substitute(port=port, controller_port=controller_port)
+        _write(self._folder / "server.properties", filled)
+
+    def _spawn(self, command: list[str], lock: int) -> subprocess.Popen[bytes]:
+        if sys.platform == "linux":
+            wrapper = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
+            command = [*wrapper, *command]
+        spawned: Future[subprocess.Popen[bytes]] = Future()
+
+        def keep() -> None:
+            try:
+                with self.log.open("ab") as log:
+                    process = subprocess.Popen(
+                        command,
+                        cwd=self._folder,
+                        env=dict(self._environ),
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        pass_fds=[lock],
+                        process_group=0,
+                    )
+            except OSError as error:
+                spawned.set_exception(error)
+                return
+            spawned.set_result(process)
+            process.wait()
+
+        # To PR_SET_PDEATHSIG the parent is the thread that forked: it has to outlive the JVM.
+        Thread(target=keep, name="kafka-keeper", daemon=True).start()
+        return spawned.result()
+
+    async def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> bool:
+        """False once the process has ended, or if it doesn't answer in time."""
+        formatted = (self._folder / "data" / "meta.properties").read_text()
+        found = re.search(r"^cluster\.id=(\S+)", formatted, re.MULTILINE)
+        cluster = found[1] if found else ""
+        deadline = time.monotonic() + _START_TIMEOUT
+        while process.poll() is None and time.monotonic() < deadline:
+            if _accepts(self.address) and await _serves(self.address, cluster):
+                return True
+            await asyncio.sleep(0.1)
+        return False
+
+
+async def _serves(address: str, cluster: str) -> bool:
+    """Whether a broker of that cluster answers, its group coordinator included.
+
+    The cluster is compared because another broker may have been faster to take the port.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=5000)
+    try:
+        await admin.start()
+        if (await admin.describe_cluster())["cluster_id"] != cluster:
+            return False
+        # Asking makes the broker create its offsets topic, whose one partition holds all groups.
+        [answer] = await admin.describe_consumer_groups(["readiness"])
+        error_code = answer.groups[0][0]
+        return bool(error_code == 0)
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    finally:
+        await admin.close()
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on right now.
+
+    Not from bind(0): a client that keeps trying a dead port of the ephemeral range can be connected
+    to itself (RFC 9293, simultaneous open), and would hold the port against the broker's return.
+    """
+    free = (port for port in random.sample(_PORTS, len(_PORTS)) if _is_free(port))
+    return [next(free) for _ in range(count)]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the JVM does it: lingering connections of an earlier broker don't keep the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _accepts(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _read(file: Path) -> str:
+    return file.read_text().strip() if file.exists() else ""
+
+
+def _write(file: Path, text: str) -> None:
+    """Readers see the old text or the new one, never half of it."""
+    draft = file.with_name(f".{file.name}")
+    draft.write_text(text)
+    draft.replace(file)
+
+
+def _last_lines(text: str, count: int = 15) -> str:
+    return "\n".join(text.strip().splitlines()[-count:])

@@ -1,0 +1,111 @@
+"""`trending jobs`: publish a scrape job, and follow it through the house."""
+
+import asyncio
+import time
+from typing import Annotated
+from uuid import UUID, uuid4
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from trending_cli import clients
+from trending_cli.output import Exit, JsonOption, console, fail, print_facts, print_json, run_async
+from trending_cli.walk import Walk, watching
+from trending_shared.events import ScrapeJob
+from trending_shared.messages import first_message
+from trending_shared.settings import CommonSettings
+from trending_shared.topics import all_event_topics, ensure_topics
+
+app = typer.Typer(no_args_is_help=True, help="Publish scrape jobs and follow them.")
+
+
+async def publish_job(common: CommonSettings, job: ScrapeJob, job_id: UUID) -> None:
+    """Put a job on its topic; the same id twice is the same job."""
+    topics = all_event_topics(partitions=common.kafka.partitions)
+    async with clients.publisher(common) as sender:
+        await ensure_topics(topics, common.kafka.connection, common.kafka.replication_factor)
+        await sender.publish([first_message(job, id=job_id)])
+
+
+@app.command()
+def publish(
+    source: Annotated[str, typer.Argument(help="Name of the source, as the scraper knows it.")],
+    url: Annotated[str, typer.Argument(help="Where to begin: a list page or a title's page.")],
+    page: Annotated[str, typer.Option(help="What the URL is: list or detail.")] = "list",
+    max_pages: Annotated[int, typer.Option(min=1, help="List pages to follow at most.")] = 1000,
+    id: Annotated[UUID | None, typer.Option(help="Id of the job; a new one if left out.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Wait until it is done.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish a scrape job."""
+    if page not in ("list", "detail"):
+        raise fail("--page is list or detail", Exit.USAGE)
+    job = ScrapeJob(
+        source=source, url=url, page="list" if page == "list" else "detail", max_pages=max_pages
+    )
+    job_id = id or uuid4()
+    common = clients.settings()
+    run_async(publish_job(common, job, job_id))
+    if follow:
+        run_async(_report(common, job_id, follow=True, as_json=as_json))
+    elif as_json:
+        print_json({"job_id": job_id})
+    else:
+        console.print(f"published job [bold]{job_id}[/]; see `trending jobs status {job_id}`")
+
+
+@app.command()
+def status(
+    job: Annotated[UUID, typer.Argument(help="The job's id.")],
+    follow: Annotated[bool, typer.Option("--follow", help="Wait until it is done.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how far a job has come. Status 3: no such job; 1: something of it is parked."""
+    run_async(_report(clients.settings(), job, follow=follow, as_json=as_json))
+
+
+async def _report(common: CommonSettings, job: UUID, *, follow: bool, as_json: bool) -> None:
+    async with clients.reader(common):
+        pass  # a clear message if Kafka isn't there
+    async with watching(common.kafka, job) as watcher:
+        walk = watcher.walks[job]
+        quiet = as_json or not console.is_terminal
+        with Live(console=console, transient=True, auto_refresh=False, screen=False) as live:
+            started = time.monotonic()
+            while True:
+                await watcher.poll(0.2)
+                if not quiet:
+                    live.update(progress_table(walk, time.monotonic() - started), refresh=True)
+                if await watcher.caught_up() and (walk.settled or not follow):
+                    break
+                await asyncio.sleep(0)
+    if walk.count(ScrapeJob) == 0:
+        raise fail(f"no job {job} in {ScrapeJob.topic}", Exit.NOT_FOUND)
+    if as_json:
+        print_json(summary(walk))
+    else:
+        print_facts({name.replace("_", " "): value for name, value in walk.counts.items()})
+        console.print(f"rejected: {dict(walk.rejected)}" if walk.rejected else "none rejected")
+        console.print("[green]done[/]" if walk.settled else "[yellow]under way[/]")
+    if walk.parked:
+        raise typer.Exit(Exit.FAILED)
+
+
+def summary(walk: Walk) -> dict[str, object]:
+    return {
+        "job_id": walk.job_id,
+        "done": walk.settled,
+        "counts": walk.counts,
+        "rejected": dict(walk.rejected),
+        "parked": {str(id): reason for id, reason in walk.parked.items()},
+    }
+
+
+def progress_table(walk: Walk, seconds: float) -> Table:
+    """The walk as it stands, for a live display."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in walk.counts.items():
+        table.add_row(name.replace("_", " "), f"[bold]{value}[/]")
+    table.add_row("elapsed", f"{seconds:.0f} s")
+    return table

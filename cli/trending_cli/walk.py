@@ -1,0 +1,209 @@
+"""One job's way through the house, read from the event log alone.
+
+Every event names the job it belongs to (correlation) and the event it follows from (causation), so
+what is still under way is plain set arithmetic: jobs, titles and reviews that nothing has followed
+from yet.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from trending_shared.delivery import REASON
+from trending_shared.errors import Rejected
+from trending_shared.events import (
+    EVENTS,
+    DatasetPublished,
+    DatasetRequested,
+    Event,
+    FeaturesComputed,
+    ModelPromoted,
+    ModelRefused,
+    ModelRegistered,
+    RecordRejected,
+    ReviewCleaned,
+    ReviewScraped,
+    ScrapeJob,
+    TitleCleaned,
+    TitleScraped,
+)
+from trending_shared.messages import Message, Position, decode
+from trending_shared.settings import KafkaSettings
+from trending_shared.topics import list_partitions
+
+E = TypeVar("E", bound=Event)
+_KEPT: tuple[type[Event], ...] = (
+    DatasetRequested,
+    DatasetPublished,
+    ModelRegistered,
+    ModelPromoted,
+    ModelRefused,
+)  # few a job; the others are only counted
+
+
+@dataclass
+class Span:
+    """When the first and the last event of a kind were published."""
+
+    first: datetime
+    last: datetime
+
+    def extend(self, at: datetime) -> None:
+        self.first, self.last = min(self.first, at), max(self.last, at)
+
+    @property
+    def seconds(self) -> float:
+        return (self.last - self.first).total_seconds()
+
+
+@dataclass
+class Walk:
+    """What is known of one job."""
+
+    job_id: UUID
+    ids: dict[type[Event], set[UUID]] = field(default_factory=dict)
+    followed: set[UUID] = field(default_factory=set)
+    parked: dict[UUID, str] = field(default_factory=dict)
+    rejected: Counter[str] = field(default_factory=Counter)
+    rejected_titles: set[UUID] = field(default_factory=set)
+    spans: dict[type[Event], Span] = field(default_factory=dict)
+    kept: list[Message[Any]] = field(default_factory=list)
+
+    def add(self, message: Message[Any]) -> None:
+        """Take note of an event; the same event twice counts once."""
+        kind = type(message.event)
+        seen = self.ids.setdefault(kind, set())
+        if message.causation_id:
+            self.followed.add(message.causation_id)
+        if message.id in seen:
+            return
+        seen.add(message.id)
+        if message.time:
+            if kind in self.spans:
+                self.spans[kind].extend(message.time)
+            else:
+                self.spans[kind] = Span(message.time, message.time)
+        if isinstance(message.event, RecordRejected):
+            self.rejected[message.event.reason] += 1
+            if message.event.record == "title":
+                self.rejected_titles.add(message.id)
+        if kind in _KEPT:
+            self.kept.append(message)
+
+    def park(self, id: UUID, reason: str) -> None:
+        self.parked[id] = reason
+
+    def count(self, kind: type[Event]) -> int:
+        return len(self.ids.get(kind, ()))
+
+    def first_of(self, kind: type[E]) -> E | None:
+        return next((m.event for m in self.kept if isinstance(m.event, kind)), None)
+
+    def all_of(self, kind: type[E]) -> list[E]:
+        return [m.event for m in self.kept if isinstance(m.event, kind)]
+
+    def waiting(self, *kinds: type[Event]) -> int:
+        """How many events of these kinds nothing has come of yet."""
+        return sum(
+            len(self.ids.get(kind, set()) - self.followed - self.parked.keys()) for kind in kinds
+        )
+
+    @property
+    def settled(self) -> bool:
+        """Every page, title and review of the job has come to its end."""
+        kinds = (ScrapeJob, TitleScraped, ReviewScraped, TitleCleaned)
+        return self.count(ScrapeJob) > 0 and self.waiting(*kinds) == 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {
+            "pages": self.count(ScrapeJob),
+            "titles_scraped": self.count(TitleScraped),
+            "reviews_scraped": self.count(ReviewScraped),
+            "titles_cleaned": self.count(TitleCleaned),
+            "titles_rejected": len(self.rejected_titles),
+            "reviews_cleaned": self.count(ReviewCleaned),
+            "reviews_rejected": self.count(RecordRejected) - len(self.rejected_titles),
+            "featurized": self.count(FeaturesComputed),
+            "parked": len(self.parked),
+        }
+
+
+class WalkWatcher:
+    """Follows the event log and keeps a `Walk` for each job it is asked about."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, jobs: Iterable[UUID]) -> None:
+        self._consumer = consumer
+        self.walks: dict[UUID, Walk] = {job: Walk(job) for job in jobs}
+
+    async def poll(self, wait: float = 0.5) -> bool:
+        """Read what has come, waiting `wait` seconds at most; true if there was anything."""
+        batches = cast(
+            "Mapping[TopicPartition, list[ConsumerRecord]]",
+            await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=5000),
+        )
+        for records in batches.values():
+            for record in records:
+                self._take(record)
+        return bool(batches)
+
+    def _take(self, record: ConsumerRecord) -> None:
+        headers = dict(record.headers)
+        walk = self._walk_of(headers.get("ce_correlationid"))
+        if walk is None:
+            return
+        if record.topic.endswith("-dlq"):
+            reason = headers.get(REASON) or b"unknown"
+            walk.park(UUID(headers["ce_id"].decode()), reason.decode(errors="replace"))
+            return
+        try:
+            walk.add(
+                decode(
+                    headers=record.headers,
+                    body=record.value,
+                    position=Position(record.topic, record.partition, record.offset),
+                )
+            )
+        except Rejected:
+            return  # whoever consumes it parks it, and we see that
+
+    def _walk_of(self, correlation: bytes | None) -> Walk | None:
+        try:
+            return self.walks.get(UUID((correlation or b"").decode()))
+        except ValueError:
+            return None
+
+    async def caught_up(self) -> bool:
+        """Whether everything that was in the log a moment ago has been read."""
+        ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+        for partition, end in ends.items():
+            if await self._consumer.position(partition) < end:
+                return False
+        return True
+
+
+@asynccontextmanager
+async def watching(kafka: KafkaSettings, *jobs: UUID) -> AsyncIterator[WalkWatcher]:
+    """Read all event and dead-letter topics from their beginning, outside of any group."""
+    consumer = AIOKafkaConsumer(
+        **kafka.connection, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        main = {event.topic for event in EVENTS}
+        partitions = [
+            partition
+            for partition in await list_partitions(kafka.connection)
+            if partition.topic in main or partition.topic.endswith("-dlq")
+        ]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        yield WalkWatcher(consumer, jobs)
+    finally:
+        await consumer.stop()

@@ -1,0 +1,49 @@
+"""What all tests have: an environment free of our variables, and a real Kafka on request."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trending_cli.embedded_kafka import EmbeddedKafka
+from trending_cli.testing import KafkaUnderTest, kafka_under_test
+
+GIVEN = dict(os.environ)  # as the tests were started, before anything is cleaned
+OURS = re.compile(
+    r"(TRENDING|KAFKA|SCRAPER|CLEANER|FEATURIZER|TRAINER|INFERENCE|MONITOR|OPENAI|WANDB)_.*"
+    r"|.*_API_KEY|KAFKA|STORE_URL|CATALOG_URL|CODE_VERSION|LOG_LEVEL|LOG_FORMAT"
+)
+BROKER = pytest.StashKey[str]()
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if OURS.fullmatch(name):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def kafka(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[KafkaUnderTest]:
+    """One broker for all tests of the session, which therefore share its topics."""
+    with kafka_under_test(tmp_path_factory.mktemp("kafka"), GIVEN) as broker:
+        request.config.stash[BROKER] = broker.description
+        yield broker
+
+
+@pytest.fixture
+def fresh_kafka(tmp_path: Path) -> Iterator[EmbeddedKafka]:
+    """An embedded broker for one test alone, which may stop, kill and start it."""
+    with EmbeddedKafka(tmp_path / "fresh-kafka", environ=GIVEN) as broker:
+        yield broker
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    broker = config.stash.get(BROKER, "none was asked for")
+    terminalreporter.write_line(f"broker: {broker}")

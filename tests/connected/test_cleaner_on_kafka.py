@@ -1,0 +1,71 @@
+"""The cleaner as it runs: on a real broker, with everything that `create_app` builds."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from prometheus_client import CollectorRegistry
+
+from trending_cleaner.app import create_app
+from trending_cleaner.schemas import REJECTS, TITLES
+from trending_cleaner.settings import CleanerSettings
+from trending_cli.embedded_kafka import EmbeddedKafka
+from trending_shared.events import RecordRejected, ReviewCleaned, TitleCleaned
+from trending_shared.messages import Message, Position, decode, first_message
+from trending_shared.publishing import KafkaPublisher
+from trending_shared.settings import KafkaSettings
+from trending_shared.tables import OffsetTable
+from trending_shared.testing import a_review_scraped, a_title_scraped
+
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
+
+
+async def read(kafka: KafkaSettings, topic: str, count: int) -> list[Message[Any]]:
+    """The first messages of a topic; waits for them."""
+    found: list[Message[Any]] = []
+    consumer = AIOKafkaConsumer(topic, **kafka.connection, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        async with asyncio.timeout(60):
+            while len(found) < count:
+                record = await consumer.getone()
+                position = Position(record.topic, record.partition, record.offset)
+                found.append(decode(headers=record.headers, body=record.value, position=position))
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def test_every_record_becomes_one_row_and_one_event_over_a_restart(
+    fresh_kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    kafka = KafkaSettings(bootstrap_servers=fresh_kafka.address)
+    settings = CleanerSettings(trending_home=tmp_path / "home", kafka=kafka)
+    good = [first_message(a_title_scraped(source_id=f"film-{n}")) for n in range(30)]
+    bad = first_message(a_title_scraped(source_id="nameless", name=None))
+    review = first_message(a_review_scraped(text="Ask jane@mail.example."))
+    publisher = KafkaPublisher(
+        kafka, service="test", code_version="1", registry=CollectorRegistry()
+    )
+    async with publisher:
+        async with create_app(settings).start_lifespan_context():
+            await publisher.publish([*good[:20], bad])
+            await read(kafka, TitleCleaned.topic, 20)
+            await read(kafka, RecordRejected.topic, 1)
+        async with create_app(settings).start_lifespan_context():
+            await publisher.publish([*good, bad, review])  # most of them for the second time
+            cleaned = await read(kafka, TitleCleaned.topic, 50)
+            rejected = await read(kafka, RecordRejected.topic, 2)
+            (reviewed,) = await read(kafka, ReviewCleaned.topic, 1)
+    assert {message.causation_id for message in cleaned} == {message.id for message in good}
+    assert len({message.id for message in cleaned}) == 30
+    assert {message.event.reason for message in rejected} == {"NameMissing"}
+    assert reviewed.event.text == "Ask [email]."
+    titles = OffsetTable(settings.store, "titles", schema=TITLES, owner="cleaner")
+    rejects = OffsetTable(settings.store, "rejects", schema=REJECTS, owner="cleaner")
+    assert sorted(titles.read(["event_id"])["event_id"].to_pylist()) == sorted(
+        str(message.id) for message in good
+    )
+    assert rejects.read(["event_id"])["event_id"].to_pylist() == [str(bad.id)]
