@@ -1,0 +1,90 @@
+# Everything a person does here; `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt --overrides overrides.txt
+MANIFESTS := constraints.txt overrides.txt packages.txt pyproject.toml $(wildcard */pyproject.toml services/*/pyproject.toml)
+CODE := shared services cli demo tests benchmarks docs/generate.py
+
+help: ## list the targets
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+# ------------------------------------------------------------------ run
+
+demo: $(VENV)/installed ## walk the whole house: scrape, clean, learn, serve (ARGS="--exit --json")
+	$(BIN)/trending demo $(ARGS)
+
+up: $(VENV)/installed ## start Kafka and the six services until Ctrl-C
+	$(BIN)/trending up $(ARGS)
+
+# ------------------------------------------------------------------ set up
+
+$(UV):
+	@command -v $(PYTHON) >/dev/null || { echo "error: Python 3.11 or newer is needed (Debian: apt-get install python3 python3-venv)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; say which with make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt uv
+
+$(VENV)/installed: $(MANIFESTS) | $(UV)
+	$(INSTALL) -r packages.txt
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(INSTALL) --group dev
+	@touch $@
+
+install: $(VENV)/installed ## what the demo and the services need
+install-dev: $(VENV)/installed-dev ## and what tests and checks need
+
+lock: | $(UV) ## resolve constraints.txt anew
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
+	  --overrides overrides.txt --group dev packages.txt --output-file constraints.new
+	{ echo "# One set of versions for all packages; made by \`make lock\`."; \
+	  grep -vE '^(-e|\./|file:|#|trending-)' constraints.new; } > constraints.txt
+	@rm constraints.new
+
+# ------------------------------------------------------------------ check
+
+test: $(VENV)/installed-dev ## all tests, with a real Kafka (embedded if none is given)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-kill: $(VENV)/installed-dev ## each service and the broker killed in mid-walk (CATALOGUE=file.csv for a large one)
+	TEST_CATALOGUE=$(CATALOGUE) $(BIN)/python -m pytest -m slow -v $(ARGS)
+
+test-s3: $(VENV)/installed-dev ## the store's promises on a real S3 server (needs Go once)
+	$(BIN)/python tests/s3_server.py $(BIN)/python -m pytest tests/shared/test_storage.py tests/shared/test_tables.py
+
+bench: $(VENV)/installed-dev ## events a second and requests a second, one table
+	$(BIN)/python -m benchmarks $(ARGS)
+
+check: fmt-check lint types check-imports docs-check ## every contract a machine can check
+
+fmt: $(VENV)/installed-dev ## format the code
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix-only --quiet $(CODE)
+
+fmt-check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check $(CODE)
+
+lint: $(VENV)/installed-dev ## ruff
+	$(BIN)/ruff check $(CODE)
+
+types: $(VENV)/installed-dev ## mypy, strict
+	$(BIN)/mypy
+
+check-imports: $(VENV)/installed-dev ## who may import whom
+	$(BIN)/lint-imports
+
+docs: $(VENV)/installed-dev ## event schemas, AsyncAPI and the table of events, from the code
+	$(BIN)/python docs/generate.py
+
+docs-check: $(VENV)/installed-dev
+	$(BIN)/python docs/generate.py --check
+
+clean: ## remove the environment and everything a run has left
+	rm -rf $(VENV) .trending .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+.PHONY: help demo up install install-dev lock test test-kill test-s3 bench check fmt fmt-check lint types check-imports docs docs-check clean

@@ -1,0 +1,63 @@
+"""The compose file and the image recipe against the code they run."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from trending_cli.kafka_distribution import kafka_version
+from trending_cli.processes import SERVICES
+from trending_shared.settings import KafkaSettings, variable_name
+
+ROOT = Path(__file__).parents[2]
+CONTAINERS: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+
+
+def test_there_is_one_container_a_service_besides_kafka_and_the_demo_site() -> None:
+    assert set(CONTAINERS) == {*SERVICES, "kafka", "site"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_sets_nothing_that_its_service_does_not_read(name: str) -> None:
+    settings = getattr(import_module(f"trending_{name}.settings"), f"{name.title()}Settings")
+    known = {
+        variable_name(cls, field) for cls in (settings, KafkaSettings) for field in cls.model_fields
+    }
+    assert set(CONTAINERS[name]["environment"]) <= known
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_is_probed_and_published_where_its_service_listens(name: str) -> None:
+    container = CONTAINERS[name]
+    port = container["environment"][f"{name.upper()}_PORT"]
+    settings = getattr(import_module(f"trending_{name}.settings"), f"{name.title()}Settings")
+    assert port == settings.model_fields["port"].default
+    assert container["build"]["args"] == {"SERVICE": name, "PORT": port}
+    assert container["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_nothing_is_published_beyond_this_machine(name: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in CONTAINERS[name].get("ports", ()))
+
+
+@pytest.mark.parametrize("name", sorted(set(CONTAINERS) - {"kafka"}))
+def test_a_container_of_ours_can_change_nothing_but_its_data(name: str) -> None:
+    container = CONTAINERS[name]
+    assert container["read_only"] is True
+    assert container["cap_drop"] == ["ALL"]
+
+
+def test_the_container_and_the_embedded_broker_are_the_same_kafka() -> None:
+    assert CONTAINERS["kafka"]["image"] == f"apache/kafka:{kafka_version()}"
+
+
+def test_the_image_is_pinned_and_has_no_root() -> None:
+    recipe = (ROOT / "deploy/docker/service.Dockerfile").read_text()
+    bases = re.findall(r"^FROM (\S+)", recipe, re.MULTILINE)
+    assert bases
+    assert all(re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", base) for base in bases)
+    assert re.findall(r"^USER (\S+)", recipe, re.MULTILINE) == ["trending"]
