@@ -37,23 +37,25 @@ class Verdict:
 def judge(candidate: Candidate, champion: Champion | None, *, margin: float = 0.0) -> Verdict:
     """Decide, and give every reason.
 
+    A number that isn't one (NaN) counts against the candidate.
+
     Args:
         margin: macro-F1 that the candidate must have above the champion's.
     """
     against: list[str] = []
-    if candidate.parity_difference > MAX_DIFFERENCE or candidate.parity_label_changes:
+    if not candidate.parity_difference <= MAX_DIFFERENCE or candidate.parity_label_changes:
         against.append(
             f"the export differs from the trained model by up to {candidate.parity_difference:.2g} "
             f"and changes {candidate.parity_label_changes} labels"
         )
-    if candidate.macro_f1 <= candidate.baseline_f1:
+    if not candidate.macro_f1 > candidate.baseline_f1:
         against.append(
             f"macro-F1 {candidate.macro_f1:.4f} isn't above the {candidate.baseline_f1:.4f} of "
             "always answering the most frequent genre"
         )
     if champion and champion.version == candidate.version:
         against.append(f"it is the champion {champion.version} itself")
-    elif champion and candidate.macro_f1 <= champion.macro_f1 + margin:
+    elif champion and not candidate.macro_f1 > champion.macro_f1 + margin:
         against.append(
             f"macro-F1 {candidate.macro_f1:.4f} isn't more than {margin:.4f} above the champion's "
             f"{champion.macro_f1:.4f} on the same test rows"

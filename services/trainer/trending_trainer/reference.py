@@ -11,19 +11,22 @@ from trending_shared.registry import Histogram
 def reference_histogram(values: Sequence[float] | NDArray[np.floating]) -> Histogram:
     """Bin values at their own quantiles.
 
-    Equal shares make the population stability index as sensitive in every bin; the fewer values, the
-    fewer bins, because its noise grows with bins / values. Ties merge bins.
+    Equal shares make the population stability index as sensitive in every bin; the fewer values,
+    the fewer bins, because its noise grows with bins / values. Ties merge bins, and no edge lies
+    on a value: many texts get the very same probability of trees, and the last digit of a served
+    one depends on how the graph adds them up.
 
     Args:
         values: (n,) at least one.
     """
     array = np.asarray(values, dtype=np.float64)
     bins = int(np.clip(len(array) // 50, 2, 10))
-    inner = np.unique(np.quantile(array, np.linspace(0, 1, bins + 1)[1:-1]))
-    inner = inner[(inner > array.min()) & (inner <= array.max())]
-    low = float(array.min())
-    high = float(max(array.max(), inner[-1] if len(inner) else low)) + 1e-9
-    edges = (low, *(float(edge) for edge in inner), high)
+    distinct = np.unique(array)
+    above = np.searchsorted(distinct, np.quantile(array, np.linspace(0, 1, bins + 1)[1:-1]))
+    above = np.unique(above[above > 0])
+    inner = (distinct[above - 1] + distinct[above]) / 2
+    high = np.nextafter(distinct[-1], np.inf)
+    edges = tuple(float(edge) for edge in (distinct[0], *inner, high))
     index = np.searchsorted(inner, array, side="right")
     shares = np.bincount(index, minlength=len(edges) - 1) / len(array)
     return Histogram(edges=edges, shares=tuple(float(share) for share in shares))

@@ -9,18 +9,29 @@ The id is that of the event that asked. All of it lies in the object store and n
 create-only writes, so any number of trainers on any number of machines may share the runs.
 """
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+import structlog
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from trending_shared.errors import ObjectMissing
-from trending_shared.events import DatasetPublished, ModelPromoted, ModelRefused, ModelRegistered
-from trending_shared.events import TrainingRequested
+from trending_shared.errors import ObjectMissing, Rejected
+from trending_shared.events import (
+    DatasetPublished,
+    ModelPromoted,
+    ModelRefused,
+    ModelRegistered,
+    TrainingRequested,
+)
 from trending_shared.messages import Message
 from trending_shared.storage import ObjectStore
+
+log = structlog.get_logger()
+
+
+class RunDamaged(Rejected):
+    """A document of a run isn't what was written; a person has to repair or remove it."""
 
 
 class Frozen(BaseModel):
@@ -74,11 +85,18 @@ class Outcome(Frozen):
         return [cause.leads_to(fact) for fact in facts if fact is not None]
 
 
+D = TypeVar("D", bound=Frozen)
+
+
 class Runs:
     """The runs in an object store.
 
     Args:
         lease: silence of an attempt after which it counts as dead.
+
+    Raises:
+        RunDamaged: a document can't be read.
+        StoreUnavailable: the store didn't answer.
     """
 
     def __init__(self, store: ObjectStore, *, lease: timedelta) -> None:
@@ -90,14 +108,23 @@ class Runs:
         if self.outcome(request.run_id) is None:
             self._store.put_new(_open_key(request.run_id), request.model_dump_json().encode())
 
+    def request(self, run_id: UUID) -> Request:
+        """Raises `ObjectMissing` if the run isn't open."""
+        return self._read(Request, _open_key(run_id))
+
     def open(self) -> list[Request]:
-        """Claimed runs whose outcome isn't published, oldest id first."""
+        """Claimed runs whose outcome isn't published, in the order of their ids.
+
+        One whose request can't be read is logged and left out, so that it holds up no other.
+        """
         found = []
         for key in self._store.keys("runs/open"):
             try:
-                found.append(Request.model_validate_json(self._store.get(key)))
+                found.append(self._read(Request, key))
             except ObjectMissing:
                 continue  # ended between the two reads
+            except RunDamaged as error:
+                log.error("open_run_damaged", detail=str(error))
         return found
 
     def begin(self, run_id: UUID, *, owner: str, now: datetime) -> Attempt | None:
@@ -125,22 +152,17 @@ class Runs:
 
     def outcome(self, run_id: UUID) -> Outcome | None:
         try:
-            data = self._store.get(f"runs/{run_id}/outcome.json")
+            return self._read(Outcome, f"runs/{run_id}/outcome.json")
         except ObjectMissing:
             return None
-        return Outcome.model_validate_json(data)
 
     def close(self, run_id: UUID) -> None:
         """Forget an open run once its outcome is published."""
         self._store.delete(_open_key(run_id))
 
     def _attempts(self, run_id: UUID) -> list[Attempt]:
-        keys: Iterable[str] = self._store.keys(_attempts_key(run_id))
-        return [
-            Attempt.model_validate_json(self._store.get(key))
-            for key in keys
-            if key.endswith(".json")
-        ]
+        keys = self._store.keys(_attempts_key(run_id))
+        return [self._read(Attempt, key) for key in keys if key.endswith(".json")]
 
     def _alive(self, run_id: UUID, attempt: Attempt, now: datetime) -> bool:
         try:
@@ -148,6 +170,12 @@ class Runs:
         except ObjectMissing:
             return now - attempt.started_at < self._lease
         return text != "released" and now - datetime.fromisoformat(text) < self._lease
+
+    def _read(self, kind: type[D], key: str) -> D:
+        try:
+            return kind.model_validate_json(self._store.get(key))
+        except ValidationError as error:
+            raise RunDamaged(f"{key}: {error}") from error
 
 
 def _open_key(run_id: UUID) -> str:

@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 
 from trending_shared.clock import Clock
-from trending_shared.errors import Unavailable
+from trending_shared.errors import Rejected, Unavailable
 from trending_shared.events import ModelRefused
 from trending_shared.publishing import Publisher
 from trending_trainer.metrics import TrainerMetrics
@@ -28,11 +28,15 @@ _LOOK_AGAIN = 1.0  # seconds between looks for runs that another trainer left be
 _STOP_WITHIN = 10.0  # seconds a fit has to end after SIGTERM
 
 
+class FitNotStarted(Unavailable):
+    """The machine had no room for a fit's process or its log."""
+
+
 class Supervisor:
     """Runs one open run after the other and publishes what came of it.
 
     Args:
-        command: starts a fit; the run's id and the attempt's number are added.
+        command: starts a fit; the run's id, the attempt's number and our process id are added.
         attempts: tries before a run counts as failed.
     """
 
@@ -78,18 +82,34 @@ class Supervisor:
             try:
                 requests = await asyncio.to_thread(self._runs.open)
                 self._metrics.open_runs.set(len(requests))
-                for request in requests:
-                    await self.advance(request)
             except Unavailable as error:
-                log.warning("runs_not_advanced", reason=error.reason, detail=str(error))
+                log.warning("runs_not_found", reason=error.reason, detail=str(error))
+                requests = []
+            for request in requests:
+                await self._advance_if_possible(request)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), timeout=_LOOK_AGAIN)
+
+    async def _advance_if_possible(self, request: Request) -> None:
+        """Whatever keeps one run from going on, the others do."""
+        try:
+            await self.advance(request)
+        except (Unavailable, Rejected) as error:
+            write = log.warning if isinstance(error, Unavailable) else log.error
+            write(
+                "run_not_advanced",
+                run_id=str(request.run_id),
+                reason=error.reason,
+                detail=str(error),
+            )
 
     async def advance(self, request: Request) -> None:
         """Take a run as far as it goes: fit it if nobody does, publish it if it has ended.
 
         Raises:
-            Unavailable: the store or Kafka didn't answer; the run stays open.
+            Unavailable: the store or Kafka didn't answer, or no process could be started; the run
+                stays open.
+            Rejected: a document of the run is damaged, or a fact too large; it stays open, too.
         """
         run_id = request.run_id
         outcome = await asyncio.to_thread(self._runs.outcome, run_id)
@@ -135,6 +155,7 @@ class Supervisor:
                 *self._command,
                 str(run_id),
                 str(attempt.number),
+                str(os.getpid()),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

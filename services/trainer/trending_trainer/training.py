@@ -23,6 +23,7 @@ from xgboost import XGBClassifier
 
 from trending_shared.errors import Rejected
 from trending_shared.genres import GENRES
+from trending_trainer.evaluation import evaluate
 from trending_trainer.training_set import TrainingSet
 
 Family = Literal["tfidf-logreg", "tfidf-xgboost"]
@@ -57,6 +58,8 @@ class GenreModel:
     classifiers: tuple[LogisticRegression | XGBClassifier | None, ...]
     """In the order of `GENRES`; none where the titles gave too few examples."""
     thresholds: dict[str, float]
+    validation_f1: float
+    """Macro-F1 at these thresholds of answers that models gave to titles they hadn't seen."""
 
     @property
     def untrained(self) -> tuple[str, ...]:
@@ -104,9 +107,10 @@ def train(family: Family, titles: TrainingSet, *, folds: int = 5) -> GenreModel:
         else UNTRAINED_THRESHOLD
         for index, genre in enumerate(GENRES)
     }
+    validation_f1 = evaluate(seen.labels, decide(scores, thresholds), seen.kinds).macro_f1
     features, columns = _fit_features(family, seen.texts)
     classifiers = _fit_classifiers(family, columns, seen.labels, wanted)
-    return GenreModel(family, features, classifiers, thresholds)
+    return GenreModel(family, features, classifiers, thresholds, validation_f1)
 
 
 def choose_threshold(
