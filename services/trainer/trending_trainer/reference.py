@@ -12,9 +12,9 @@ def reference_histogram(values: Sequence[float] | NDArray[np.floating]) -> Histo
     """Bin values at their own quantiles.
 
     Equal shares make the population stability index as sensitive in every bin; the fewer values,
-    the fewer bins, because its noise grows with bins / values. Ties merge bins, and no edge lies
-    on a value: many texts get the very same probability of trees, and the last digit of a served
-    one depends on how the graph adds them up.
+    the fewer bins, because its noise grows with bins / values. Ties merge bins. Edges lie halfway
+    between two values: on one that many texts share, the last digit of a probability, which may
+    differ from machine to machine, would look like drift.
 
     Args:
         values: (n,) at least one.

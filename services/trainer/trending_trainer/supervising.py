@@ -24,7 +24,6 @@ log = structlog.get_logger()
 
 FIT = (sys.executable, "-m", "trending_trainer.fitting")
 MODEL = "genres"
-_LOOK_AGAIN = 1.0  # seconds between looks for runs that another trainer left behind
 _STOP_WITHIN = 10.0  # seconds a fit has to end after SIGTERM
 
 
@@ -38,6 +37,7 @@ class Supervisor:
     Args:
         command: starts a fit; the run's id, the attempt's number and our process id are added.
         attempts: tries before a run counts as failed.
+        look_again: seconds between looks for runs that another trainer left behind.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Supervisor:
         attempts: int,
         logs: Path,
         command: Sequence[str] = FIT,
+        look_again: float = 1.0,
     ) -> None:
         self._runs = runs
         self._publisher = publisher
@@ -58,6 +59,7 @@ class Supervisor:
         self._attempts = attempts
         self._logs = logs
         self._command = tuple(command)
+        self._look_again = look_again
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._wake = asyncio.Event()
 
@@ -69,6 +71,7 @@ class Supervisor:
     async def running(self) -> AsyncIterator[None]:
         """Supervise in the background; a fit at work is stopped and released when left."""
         task = asyncio.create_task(self._loop())
+        task.add_done_callback(_report)
         try:
             yield
         finally:
@@ -88,7 +91,7 @@ class Supervisor:
             for request in requests:
                 await self._advance_if_possible(request)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), timeout=_LOOK_AGAIN)
+                await asyncio.wait_for(self._wake.wait(), timeout=self._look_again)
 
     async def _advance_if_possible(self, request: Request) -> None:
         """Whatever keeps one run from going on, the others do."""
@@ -119,7 +122,7 @@ class Supervisor:
             )
             if attempt is None:
                 return  # somebody else is at it
-            outcome = await self._try(run_id, attempt)
+            outcome = await self._try(request, attempt)
         if outcome is None:
             return
         await self._publisher.publish(outcome.messages(request))
@@ -132,10 +135,11 @@ class Supervisor:
             refused=list(outcome.refused.reasons) if outcome.refused else None,
         )
 
-    async def _try(self, run_id: UUID, attempt: Attempt) -> Outcome | None:
+    async def _try(self, request: Request, attempt: Attempt) -> Outcome | None:
+        run_id = request.run_id
         if attempt.number > self._attempts:
             reason = f"no fit came to an end in {self._attempts} attempts; see the trainer's log"
-            refused = ModelRefused(model=MODEL, reasons=(reason,))
+            refused = ModelRefused(model=MODEL, dataset_id=request.dataset_id, reasons=(reason,))
             return await asyncio.to_thread(self._runs.end, run_id, Outcome(refused=refused))
         self._metrics.attempts.inc()
         log.info("fit_started", run_id=str(run_id), attempt=attempt.number)
@@ -148,23 +152,26 @@ class Supervisor:
         return await asyncio.to_thread(self._runs.outcome, run_id)
 
     async def _fit(self, run_id: UUID, attempt: Attempt) -> int:
-        self._logs.mkdir(parents=True, exist_ok=True)
         path = self._logs / f"{run_id}-{attempt.number}.log"
-        with path.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                str(run_id),
-                str(attempt.number),
-                str(os.getpid()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-            try:
-                status = await process.wait()
-            finally:
-                if process.returncode is None:
-                    await _stop(process)
+        try:
+            self._logs.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as output:
+                process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    str(run_id),
+                    str(attempt.number),
+                    str(os.getpid()),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                )
+        except OSError as error:
+            raise FitNotStarted(f"{self._command[0]}: {error}") from error
+        try:
+            status = await process.wait()
+        finally:
+            if process.returncode is None:
+                await _stop(process)
         if status:
             tail = await asyncio.to_thread(path.read_bytes)
             log.error("fit_failed", run_id=str(run_id), status=status, output=_last_line(tail))
@@ -176,6 +183,11 @@ class Supervisor:
         failed = not outcome.registered
         verdict = "failed" if failed else "promoted" if outcome.promoted else "refused"
         self._metrics.runs.labels(verdict).inc()
+
+
+def _report(loop: "asyncio.Task[None]") -> None:
+    if not loop.cancelled() and (error := loop.exception()):
+        log.critical("runs_no_longer_supervised", exc_info=error)
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
