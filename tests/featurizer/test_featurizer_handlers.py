@@ -197,6 +197,23 @@ async def test_an_event_under_a_new_offset_is_one_row(featurizer: Featurizer, ur
     assert len(features_in(url)) == 1
 
 
+async def test_an_event_whose_page_was_fetched_twice_is_one_row(
+    started: Callable[..., Featurizer], url: str
+) -> None:
+    """As when the scraper is killed between its publishing and its commit."""
+    (first,) = cleaned(a_title(1))
+    later = a_title(1, page=a_page(fetched_at=NOW + timedelta(minutes=1)))
+    again = Message(
+        later,
+        id=first.id,
+        correlation_id=first.correlation_id,
+        position=Position("titles-cleaned", 0, 9),
+    )
+    await started().on_titles_cleaned([first])
+    await started().on_titles_cleaned([again])
+    assert len(features_in(url)) == 1
+
+
 async def test_a_new_version_of_a_title_is_another_row(featurizer: Featurizer, url: str) -> None:
     old, new = a_title(1), a_title(1, page=a_page(fetched_at=NOW), content_hash="1" * 16)
     await featurizer.on_titles_cleaned(cleaned(old))
