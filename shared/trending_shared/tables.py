@@ -1,11 +1,18 @@
 """Delta Lake tables that know which Kafka records they hold.
 
 Each append is one commit that records, as Delta application transactions, the highest Kafka offset
-of every partition it came from. A batch that is read again finds its records below that mark and
-appends nothing: exactly once into the table, without Kafka transactions. Source: Delta transaction
-protocol, "Transaction Identifiers".
+of every partition it came from. A record that is read again lies at or below that mark and is left
+out: exactly once into the table, without Kafka transactions.
+
+The mark tells records, not events. An event that was postponed comes back from a retry topic, and
+one that its sender published twice lies in its topic twice: under another offset, above the mark.
+Writers for whom that matters compare event ids before they append, as cleaner and featurizer do.
+
+Small commits make small files, so writers merge them now and then; versions stay readable.
+Source: Delta transaction protocol, "Transaction Identifiers", "Add File and Remove File".
 """
 
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,31 +21,49 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.compute as pc
 import stamina
+import structlog
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.dataset import dataset
 from pyarrow.fs import PyFileSystem
 
-from trending_shared.errors import StoreUnavailable
+from trending_shared.clock import SystemClock
+from trending_shared.compaction import compact
+from trending_shared.datasets import list_datasets, read_manifest
+from trending_shared.errors import StoreUnavailable, TrendingError
 from trending_shared.messages import Position
+from trending_shared.storage import ObjectStore
+
+log = structlog.get_logger()
 
 Row = Mapping[str, Any]
 
+NEW_FILES = 100  # appended before they are merged; an append slows by a tenth of a ms for each
+COMPACTIONS = 10  # of one writer between two times that it deletes what nobody needs
+
 
 class OffsetTable:
-    """An append-only table fed from Kafka.
+    """An append-only table fed from Kafka, each record once.
 
     Args:
         url: the object store's URL; the table lies at `<url>/tables/<name>`.
         schema: Arrow schema; a row is a mapping with these names.
         owner: the consumer group; several groups may feed one table.
+        new_files: how many files may be new before they are merged.
     """
 
-    def __init__(self, url: str, name: str, *, schema: pa.Schema, owner: str) -> None:
+    def __init__(
+        self, url: str, name: str, *, schema: pa.Schema, owner: str, new_files: int = NEW_FILES
+    ) -> None:
         self.uri = table_uri(url, name)
         self.schema = schema
         self.owner = owner
+        self._url = url
+        self._name = name
+        self._new_files = new_files
+        self._compact_at = new_files
+        self._compactions = 0
         self._table: DeltaTable | None = None
 
     def open(self) -> DeltaTable:
@@ -56,6 +81,8 @@ class OffsetTable:
                         self.uri,
                         schema=self.schema,
                         mode="ignore",
+                        # A dataset may name any version for ever.
+                        configuration={"delta.enableExpiredLogCleanup": "false"},
                         storage_options=storage_options(),
                     )
             self._table.update_incremental()
@@ -109,10 +136,55 @@ class OffsetTable:
         if not listed:
             return 0
         try:
-            return self._commit(listed)
+            appended = self._commit(listed)
         except (DeltaError, OSError) as error:
             self._table = None
             raise StoreUnavailable(f"table {self.uri}: {error}") from error
+        if appended:
+            self._tidy()
+        return appended
+
+    def _tidy(self) -> None:
+        """Compact when enough files are new, and vacuum now and then.
+
+        The rows are in the table whatever happens here: another writer may be compacting, or the
+        store may have gone, and the next append that finds too many files tries again.
+        """
+        try:
+            table = self.open()
+            if len(table.file_uris()) < self._compact_at:
+                return
+            replaced = compact(
+                table, self.files(), commit=self._commit_entry, now=SystemClock().now()
+            )
+            log.info("table_compacted", table=self.uri, files=replaced)
+            if self._compactions % COMPACTIONS == 0:
+                self._vacuum(table)
+            self._compactions += 1
+            self._compact_at = len(table.file_uris()) + self._new_files
+        except (DeltaError, OSError, pa.ArrowException, TrendingError) as error:
+            self._table = None
+            self._compact_at += self._new_files
+            log.warning("table_not_tidied", table=self.uri, detail=str(error))
+
+    def _commit_entry(self, version: int, entry: bytes) -> bool:
+        key = f"tables/{self._name}/{log_entry(version)}"
+        return ObjectStore.at(self._url).put_new(key, entry)
+
+    def _vacuum(self, table: DeltaTable) -> None:
+        """Delete files that no version needs which somebody may still read.
+
+        These are the versions of the past week (Delta's default, and what it takes for a reader or
+        a `Follower` to be done with them) and those that a dataset was cut from.
+        """
+        store = ObjectStore.at(self._url)
+        manifests = [read_manifest(store, dataset_id) for dataset_id in list_datasets(store)]
+        named = {manifest.tables.get(self._name, -1) for manifest in manifests}
+        # In full: Delta forgets in its checkpoints which old files it had, and would leave them.
+        deleted = table.vacuum(dry_run=False, full=True, keep_versions=sorted(named - {-1}))
+        table.update_incremental()
+        if deleted:
+            log.info("table_vacuumed", table=self.uri, files=len(deleted))
 
     def read(self, columns: Sequence[str] | None = None, *, version: int | None = None) -> pa.Table:
         """The rows of the newest version, or of a given one."""
@@ -124,41 +196,73 @@ class OffsetTable:
     def version(self) -> int:
         return int(self.open().version())
 
+    def files(self) -> PyFileSystem:
+        """The table's folder."""
+        return PyFileSystem(DeltaStorageHandler(self.uri, storage_options()))
+
 
 class Follower:
-    """Keeps something up to date with a table by reading each data file once, whoever wrote it.
+    """Keeps something up to date with a table by reading each appended row once, whoever wrote it.
 
-    After a restart or a rebalance the next `refresh` reads what others appended meanwhile, so no
-    state has to be handed over.
+    After a restart or a rebalance the next `new_rows` reads what others appended meanwhile, so no
+    state has to be handed over. A compaction adds files but no rows (`dataChange` is false), so
+    after the first time the commits are read, not the list of files.
     """
 
     def __init__(self, table: OffsetTable, columns: Sequence[str]) -> None:
         self._table = table
         self._columns = list(columns)
-        self._seen: set[str] = set()
+        self._version: int | None = None
 
     def new_rows(self) -> pa.Table:
-        """The rows of data files not seen before, columns as asked for.
+        """The rows appended since the last call, columns as asked for; at first all rows.
+
+        They are all rows again after a pause so long that what was appended meanwhile has been
+        compacted and vacuumed, a week at least; so what is made of them must bear repetition.
 
         Raises:
             StoreUnavailable: the table's storage didn't answer.
         """
         table = self._table.open()
-        files = set(table.file_uris())
-        fresh = files - self._seen
-        if not fresh:
-            return self._table.schema.empty_table().select(self._columns)
-        # Only what is new is opened: Delta's own dataset takes a millisecond a file, read or not.
-        names = [uri.rsplit("/", 1)[-1] for uri in fresh]  # our tables aren't partitioned
-        filesystem = PyFileSystem(DeltaStorageHandler(self._table.uri, storage_options()))
+        files = self._table.files()
         try:
-            rows = dataset(
-                names, schema=self._table.schema, format="parquet", filesystem=filesystem
-            ).to_table(columns=self._columns)
+            try:
+                rows = self._read(files, self._appended(table, files))
+            except FileNotFoundError:
+                log.info("follower_starts_over", table=self._table.uri, version=self._version)
+                rows = self._read(files, _live_files(table))
         except OSError as error:
             raise StoreUnavailable(f"table {self._table.uri}: {error}") from error
-        self._seen = files
+        self._version = table.version()
         return rows
+
+    def _appended(self, table: DeltaTable, files: PyFileSystem) -> list[str]:
+        if self._version is None:
+            return _live_files(table)
+        return [
+            name
+            for version in range(self._version + 1, table.version() + 1)
+            for name in _appended_files(files, version)
+        ]
+
+    def _read(self, files: PyFileSystem, names: Sequence[str]) -> pa.Table:
+        if not names:
+            return self._table.schema.empty_table().select(self._columns)
+        # Only what is new is opened: Delta's own dataset takes a millisecond a file, read or not.
+        rows = dataset(names, schema=self._table.schema, format="parquet", filesystem=files)
+        return rows.to_table(columns=self._columns)
+
+
+def _live_files(table: DeltaTable) -> list[str]:
+    return [uri.rsplit("/", 1)[-1] for uri in table.file_uris()]  # our tables aren't partitioned
+
+
+def _appended_files(files: PyFileSystem, version: int) -> list[str]:
+    """The files that a commit added, unless it only moved rows that were there."""
+    with files.open_input_stream(log_entry(version)) as stream:
+        actions = [json.loads(line) for line in stream.read().splitlines()]
+    added = [action["add"] for action in actions if "add" in action]
+    return [unquote(file["path"]) for file in added if file["dataChange"]]
 
 
 def latest(table: pa.Table, *, by: str, order: str) -> pa.Table:
@@ -178,6 +282,11 @@ def table_uri(url: str, name: str) -> str:
     """Where a table of the object store at `url` lies, as Delta Lake wants it told."""
     uri = f"{url.rstrip('/')}/tables/{name}"
     return unquote(urlsplit(uri).path) if urlsplit(uri).scheme == "file" else uri
+
+
+def log_entry(version: int) -> str:
+    """Where a table's folder keeps what the commit of a version did."""
+    return f"_delta_log/{version:020d}.json"
 
 
 def storage_options() -> dict[str, str] | None:
