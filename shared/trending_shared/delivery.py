@@ -4,12 +4,14 @@ A service has one consumer. It reads all topics of the service, and their retry 
 FastStream batch subscriber with `NACK_ON_ERROR`: offsets are committed after every message of a
 batch was handled, postponed or parked. What comes out of a handler is published before that commit.
 
-    handled    the handler returned; its messages are published parked     it can never work
-    (`Rejected`, undecodable, retries used up): `<topic>-<group>-dlq`, with the reason postponed  it
-    can't work now: `<topic>-<group>-retry-<delay>`; a record that isn't due yet pauses its
-    partition halted     too many dead letters in a row: the consumer stops and says so, because a
-    bad deploy must not
-               empty a topic
+    handled    the handler returned; its messages are published
+    postponed  it can't work now: `<topic>-<group>-retry-<delay>`; a record that isn't due yet
+               pauses its partition
+    parked     it can never work (`Rejected`, undecodable, retries used up):
+               `<topic>-<group>-dlq`, with the reason
+    declined   parked too, but an everyday thing (`Declined`)
+    halted     too many parked in a row: the consumer stops and says so, because a bad deploy must
+               not empty a topic
 """
 
 import asyncio
@@ -30,11 +32,19 @@ from faststream.kafka.message import KafkaAckableMessage, KafkaMessage
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from trending_shared.clock import Clock, SystemClock
-from trending_shared.errors import Rejected, TrendingError, Unavailable
+from trending_shared.errors import (
+    Declined,
+    EventTooLarge,
+    Rejected,
+    TrendingError,
+    Unavailable,
+    Undecodable,
+)
 from trending_shared.events import Event
 from trending_shared.logs import log_context
 from trending_shared.messages import Message, Position, decode
 from trending_shared.publishing import Publisher
+from trending_shared.reading import Reader
 from trending_shared.topics import RETRY_DELAYS, dead_letter_topic, retry_topic
 
 log = structlog.get_logger()
@@ -52,7 +62,8 @@ DUE, ATTEMPT, REASON, DETAIL, ORIGIN = (
     "trending-origin",
 )
 OURS = frozenset({DUE, ATTEMPT, REASON, DETAIL, ORIGIN})
-_MAX_DETAIL = 2000
+_MAX_DETAIL = 2000  # bytes
+_LARGE, _MOST_HEADERS = 512, 50  # what a record that hardly fits keeps of key and headers
 _AGE_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
 
 
@@ -74,7 +85,8 @@ class DeliveryMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = Counter(
             "trending_events_consumed_total",
-            "Events by outcome; parked means a person must look, postponed that something is down",
+            "Events by outcome; parked means a person must look, declined that none needs to, "
+            "postponed that something is down",
             ["topic", "outcome"],
             registry=registry,
         )
@@ -172,20 +184,32 @@ class Consumer:
     def on_each(self, kind: type[E], handle: EachHandler[E], *, at_once: int = 1) -> None:
         """Handle events of a class one by one, or up to `at_once` together and in no order."""
 
+        async def awaited(batch: Sequence[Message[E]]) -> Answer:
+            return await cast("Awaitable[Answer]", handle(batch[0]))
+
+        def called(batch: Sequence[Message[E]]) -> Answer | Awaitable[Answer]:
+            return handle(batch[0])
+
+        alone: BatchHandler[E] = awaited if inspect.iscoroutinefunction(handle) else called
+
         async def singly(messages: Sequence[Message[Any]]) -> None:
             slots = asyncio.Semaphore(at_once)
 
             async def one(message: Message[Any]) -> None:
                 async with slots:
-                    await self._whole(lambda batch: handle(batch[0]), [message])
+                    await self._whole(alone, [message])
 
             if at_once == 1:
                 for message in messages:
                     await one(message)
                 return
-            async with asyncio.TaskGroup() as group:
-                for message in messages:
-                    group.create_task(one(message))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for message in messages:
+                        group.create_task(one(message))
+            except ExceptionGroup as failed:
+                halted = failed.subgroup(Halted)
+                raise (halted or failed).exceptions[0] from failed
 
         self._routes[kind] = Route(kind, singly)
 
@@ -225,12 +249,12 @@ class Consumer:
             ack_policy=AckPolicy.NACK_ON_ERROR,
             max_records=self.batch_size,
             batch_timeout_ms=200,
-            max_poll_interval_ms=30
-            * 60
-            * 1000,  # only our own idle clock; a hung handler shows in the probe
+            # Only our own idle clock; a hung handler shows in the probe.
+            max_poll_interval_ms=30 * 60 * 1000,
             parser=parse,
             decoder=pass_on,
         )
+        self._subscriber.get_msg = Reader(self._subscriber.get_msg, self._park_unreadable)
 
         @self._subscriber  # type: ignore[untyped-decorator]
         async def deliver(records: list[Any]) -> None:
@@ -357,17 +381,21 @@ class Consumer:
         delay = self.delays[attempt - 1]
         due = self.clock.now() + delay
         topic = origin.split(":")[0]
-        await self.publisher.publish_raw(
-            retry_topic(topic, self.service, delay),
-            key=record.key,
-            value=record.value,
-            headers=[
-                *_foreign_headers(record),
-                (DUE, str(int(due.timestamp() * 1000)).encode()),
-                (ATTEMPT, str(attempt + 1).encode()),
-                *_why(error, origin),
-            ],
-        )
+        try:
+            await self.publisher.publish_raw(
+                retry_topic(topic, self.service, delay),
+                key=record.key,
+                value=record.value,
+                headers=[
+                    *_foreign_headers(record),
+                    (DUE, str(int(due.timestamp() * 1000)).encode()),
+                    (ATTEMPT, str(attempt + 1).encode()),
+                    *_why(error, origin),
+                ],
+            )
+        except EventTooLarge as too_large:
+            await self._park(position, too_large)
+            return
         self.metrics.events.labels(topic, "postponed").inc()
         log.warning(
             "event_postponed", origin=origin, attempt=attempt, due=due.isoformat(), **_said(error)
@@ -377,16 +405,38 @@ class Consumer:
         record = self._originals[position]
         origin = _origin(record)
         topic = origin.split(":")[0]
+        dead_letters = dead_letter_topic(topic, self.service)
+        foreign = _foreign_headers(record)
+        ours = [(ATTEMPT, str(_attempt(record)).encode()), *_why(error, origin)]
+        try:
+            await self.publisher.publish_raw(
+                dead_letters, key=record.key, value=record.value, headers=[*foreign, *ours]
+            )
+        except EventTooLarge:
+            # It hardly fitted into a record without the reason. All of it still lies at its origin.
+            key = record.key if len(record.key or b"") <= _LARGE else None
+            small = [(name, value) for name, value in foreign if len(name) + len(value) <= _LARGE]
+            await self.publisher.publish_raw(
+                dead_letters, key=key, value=None, headers=[*small[:_MOST_HEADERS], *ours]
+            )
+        self._count_parked(topic, origin, error)
+
+    async def _park_unreadable(self, position: Position) -> None:
+        """Park what even Kafka's client can't read, by its position."""
+        error = Undecodable("the name of a header isn't UTF-8")
         await self.publisher.publish_raw(
-            dead_letter_topic(topic, self.service),
-            key=record.key,
-            value=record.value,
-            headers=[
-                *_foreign_headers(record),
-                (ATTEMPT, str(_attempt(record)).encode()),
-                *_why(error, origin),
-            ],
+            dead_letter_topic(position.topic, self.service),
+            key=None,
+            value=None,
+            headers=_why(error, str(position)),
         )
+        self._count_parked(position.topic, str(position), error)
+
+    def _count_parked(self, topic: str, origin: str, error: Exception) -> None:
+        if isinstance(error, Declined):
+            self.metrics.events.labels(topic, "declined").inc()
+            log.info("event_declined", origin=origin, **_said(error))
+            return
         self.metrics.events.labels(topic, "parked").inc()
         log.error("event_parked", origin=origin, **_said(error))
         self._dead_in_a_row += 1
@@ -455,6 +505,9 @@ async def _call(handle: BatchHandler[Any], messages: Sequence[Message[Any]]) -> 
 
 
 def _header(record: Record, name: str) -> str | None:
+    """A header of ours; on another topic than those for retries it isn't by us."""
+    if "-retry-" not in record.topic:
+        return None
     value = next((value for key, value in record.headers if key == name), None)
     return value.decode(errors="replace") if value is not None else None
 
@@ -479,13 +532,14 @@ def _origin(record: Record) -> str:
 
 def _said(error: Exception) -> dict[str, str]:
     reason = error.reason if isinstance(error, TrendingError) else type(error).__name__
-    return {"reason": reason, "detail": str(error)[:_MAX_DETAIL]}
+    detail = str(error).encode(errors="replace")[:_MAX_DETAIL].decode(errors="replace")
+    return {"reason": reason, "detail": detail}
 
 
 def _why(error: Exception, origin: str) -> list[tuple[str, bytes]]:
     said = _said(error)
     return [
         (REASON, said["reason"].encode()),
-        (DETAIL, said["detail"].encode(errors="replace")),
+        (DETAIL, said["detail"].encode()),
         (ORIGIN, origin.encode()),
     ]

@@ -2,10 +2,13 @@
 
     TrendingError
     ├── Rejected       can never work: the message is parked with this reason
+    │   └── Declined   likewise, and nothing is broken: it doesn't count towards halting
     └── Unavailable    can't work now: the message is tried again later
 
 Services add their own leaves beside the subject that raises them.
 """
+
+from typing import Self
 
 
 class TrendingError(Exception):
@@ -19,6 +22,10 @@ class TrendingError(Exception):
 
 class Rejected(TrendingError):
     """Can never work, however often it is tried."""
+
+
+class Declined(Rejected):
+    """Can never work, as happens every day: no sign that anything is broken, however many come."""
 
 
 class Unavailable(TrendingError):
@@ -46,7 +53,12 @@ class StoreUnavailable(Unavailable):
 
 
 class BrokerUnavailable(Unavailable):
-    """Kafka didn't take an event in time."""
+    """Kafka doesn't answer, or didn't take an event in time."""
+
+    @classmethod
+    def at(cls, address: str, error: Exception) -> Self:
+        """What went wrong with the broker at an address, in one line."""
+        return cls(f"no Kafka answers at {address} ({type(error).__name__})")
 
 
 class ModelNotFound(Unavailable):

@@ -4,7 +4,7 @@ A new optional field keeps the version. A changed meaning is a new class on a ne
 ancestry of an event (id, cause, correlation) isn't part of its body: see `messages`.
 """
 
-from datetime import date, datetime
+from datetime import date
 from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -148,7 +148,9 @@ class ReviewScraped(Event):
 
     @property
     def natural_key(self) -> str:
-        return f"{self.key}:{self.review.review_source_id or self.position}"
+        if self.review.review_source_id:
+            return f"{self.key}:id:{self.review.review_source_id}"
+        return f"{self.key}:position:{self.position}"
 
 
 # ---------------------------------------------------------------- cleaner
@@ -376,7 +378,7 @@ class PredictionServed(Event):
     text_hash: str
     probabilities: dict[str, float]
     genres: tuple[str, ...]
-    served_at: datetime
+    served_at: AwareDatetime
     duration_ms: float
 
     @property

@@ -152,7 +152,7 @@ def decode(
             id=id,
             correlation_id=UUID(values.get("ce_correlationid", str(id))),
             causation_id=UUID(causation) if causation else None,
-            time=datetime.fromisoformat(values["ce_time"]) if "ce_time" in values else None,
+            time=_time(values["ce_time"]) if "ce_time" in values else None,
             source=values.get("ce_source"),
             code_version=values.get("ce_codeversion"),
             position=position,
@@ -165,6 +165,13 @@ def decode(
         raise Undecodable(f"body of {kind}: {where or 'json'}: {first['msg']}") from error
     except ValueError as error:
         raise Undecodable(f"a header of {kind} has a malformed value: {error}") from error
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text!r} has no offset from UTC")
+    return time
 
 
 def content_hash(*parts: object) -> str:

@@ -68,7 +68,20 @@ class KafkaPublisher:
         )
 
     async def __aenter__(self) -> Self:
-        self._producer = AIOKafkaProducer(
+        """Raises `BrokerUnavailable` if Kafka doesn't answer."""
+        producer = self._create_producer()
+        try:
+            await producer.start()
+        except BaseException as error:
+            await producer.stop()
+            if isinstance(error, KafkaError | OSError):
+                raise BrokerUnavailable.at(self._kafka.bootstrap_servers, error) from error
+            raise
+        self._producer = producer
+        return self
+
+    def _create_producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
             **self._kafka.connection,
             client_id=f"trending-{self._service}",
             enable_idempotence=True,
@@ -79,8 +92,6 @@ class KafkaPublisher:
             max_batch_size=256 * 1024,
             request_timeout_ms=40_000,  # a broker that restarts is back well within this
         )
-        await self._producer.start()
-        return self
 
     async def __aexit__(
         self,
@@ -132,6 +143,8 @@ class KafkaPublisher:
         headers: Sequence[tuple[str, bytes]],
     ) -> None:
         """Send one record as it is; raises as `publish` does."""
+        if key is None and value is None:
+            value = b""  # Kafka takes records without either, its client doesn't
         await self._send([(topic, key, value, list(headers))])
 
     async def _send(

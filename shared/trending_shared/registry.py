@@ -1,8 +1,7 @@
 """The model registry: immutable bundles by content hash, aliases moved by compare-and-swap.
 
-    models/<name>/<version>/model.onnx · manifest.json      written once
-    aliases/<name>/<alias>/00000042.json                    created once; the highest number is in
-    force
+    models/<name>/<version>/model.onnx · manifest.json    written once
+    aliases/<name>/<alias>/00000042.json                  created once; the highest number counts
 
 An alias is an append-only sequence: whoever creates the next number has moved it, everyone else has
 to look again. That needs nothing of the store but create-only writes, and gives history and

@@ -118,12 +118,11 @@ async def list_partitions(kafka: dict[str, Any]) -> list[TopicPartition]:
             for partition in topic["partitions"]
         )
     except (KafkaError, OSError) as error:
-        raise BrokerUnavailable(f"Kafka at {kafka['bootstrap_servers']}: {error}") from error
+        raise BrokerUnavailable.at(kafka["bootstrap_servers"], error) from error
     finally:
         await admin.close()
 
 
-@stamina.retry(on=BrokerUnavailable, attempts=None, timeout=60, wait_initial=0.2, wait_max=3)
 async def ensure_topics(
     specs: Sequence[TopicSpec], kafka: dict[str, Any], replication: int
 ) -> None:
@@ -137,6 +136,17 @@ async def ensure_topics(
     Raises:
         BrokerUnavailable: the broker didn't answer or refused.
     """
+    # Not as a decorator: that would log all topics at each attempt.
+    async for attempt in stamina.retry_context(
+        on=BrokerUnavailable, attempts=None, timeout=60, wait_initial=0.2, wait_max=3
+    ):
+        with attempt:
+            await _create_missing(specs, kafka, replication)
+
+
+async def _create_missing(
+    specs: Sequence[TopicSpec], kafka: dict[str, Any], replication: int
+) -> None:
     admin = AIOKafkaAdminClient(**kafka)
     try:
         await admin.start()
@@ -154,6 +164,6 @@ async def ensure_topics(
                 raise BrokerUnavailable(f"topic {name} wasn't created: {error.__name__}")
         log.info("topics_created", topics=sorted(missing))
     except (KafkaError, OSError) as error:
-        raise BrokerUnavailable(f"Kafka at {kafka['bootstrap_servers']}: {error}") from error
+        raise BrokerUnavailable.at(kafka["bootstrap_servers"], error) from error
     finally:
         await admin.close()

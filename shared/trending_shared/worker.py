@@ -1,7 +1,4 @@
-"""What the five consuming services have in common.
-
-One broker, one consumer, probes, and a process around them.
-"""
+"""What services have in common: one broker, one consumer, probes, and a process around them."""
 
 import asyncio
 import os
@@ -13,13 +10,14 @@ from typing import Any, TypeVar
 import structlog
 import uvicorn
 from faststream.asgi import AsgiFastStream
+from faststream.asgi.types import ASGIApp
 from faststream.kafka import KafkaBroker
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 from prometheus_client import CollectorRegistry
 
 from trending_shared.clock import Clock
 from trending_shared.delivery import Consumer
-from trending_shared.errors import SettingInvalid
+from trending_shared.errors import SettingInvalid, TrendingError
 from trending_shared.events import Event
 from trending_shared.logs import configure_logs
 from trending_shared.probes import Check, probe_routes
@@ -48,10 +46,7 @@ class WorkerApp(AsgiFastStream):
 
 
 def create_broker(kafka: KafkaSettings, *, service: str) -> KafkaBroker:
-    """The FastStream broker of a service.
-
-    Topics are ours to create, and delivery is `Consumer`'s.
-    """
+    """The FastStream broker of a service; topics are created here, delivery is `Consumer`'s."""
     return KafkaBroker(
         kafka.bootstrap_servers,
         client_id=f"trending-{service}",
@@ -77,8 +72,9 @@ def worker_app(
 
     Args:
         produces: the events this service publishes; their topics are created with those it
-        consumes. ready: what must answer besides the broker before the service is ready. lifespan:
-        entered before the first message, left after the last.
+            consumes.
+        ready: what must answer besides the broker before the service is ready.
+        lifespan: entered before the first message, left after the last.
     """
     broker = create_broker(settings.kafka, service=consumer.service)
     consumer.subscribe(broker)
@@ -134,10 +130,43 @@ def _security(kafka: KafkaSettings) -> BaseSecurity | None:
     )
 
 
-def run(service: str, cls: type[S], create_app: Callable[[S], Any]) -> None:
-    """The process of a service.
+def _brief_about_outages(app: ASGIApp) -> ASGIApp:
+    """What isn't there when a service starts is one line of its log; a bug keeps its traceback."""
 
-    Settings, logs, server. ends with status 78 (EX_CONFIG) on a bad setting.
+    async def brief(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        failures = []
+
+        async def hold_failures(message: Any) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failures.append(message)
+            else:
+                await send(message)
+
+        try:
+            await app(scope, receive, hold_failures)
+        except TrendingError as error:
+            if not failures:
+                raise
+            await send({**failures[0], "message": f"{error.reason}: {error}"})
+        except BaseException:
+            for message in failures:
+                await send(message)
+            raise
+        else:
+            for message in failures:
+                await send(message)
+
+    return brief
+
+
+def run(service: str, cls: type[S], create_app: Callable[[S], Any]) -> None:
+    """The process of a service: settings, logs, server.
+
+    Raises:
+        SystemExit: a setting can't be used (status 78, EX_CONFIG), or the service can't start.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
         sys.stdout.write(
@@ -154,7 +183,7 @@ def run(service: str, cls: type[S], create_app: Callable[[S], Any]) -> None:
         raise SystemExit(os.EX_CONFIG) from error
     server = uvicorn.Server(
         uvicorn.Config(
-            app,
+            _brief_about_outages(app),
             host=settings.host,
             port=settings.port,
             log_config=None,

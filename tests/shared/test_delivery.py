@@ -238,3 +238,11 @@ async def test_messages_handled_one_by_one_fail_alone() -> None:
     assert sorted(seen) == sorted(names), "each is tried once"
     assert sorted(house.cleaned) == ["a", "b"]
     assert sorted(topic.rsplit("-", 1)[-1] for topic, *_ in house.publisher.raw) == ["10s", "dlq"]
+
+
+async def test_messages_handled_together_fail_as_plainly_as_one() -> None:
+    house = House()
+    house.publisher.down = True
+    house.consumer.on_each(TitleScraped, lambda message: house.handle([message]), at_once=4)
+    with pytest.raises(BrokerUnavailable):
+        await house.consumer.deliver([a_record(f"t{n}", n) for n in range(8)])

@@ -84,7 +84,7 @@ class House:
             "genres": [],
             "plot": "A plot.",
             "countries": [],
-            "license": "CC0-1.0",
+            "license": "LicenseRef-trending-demo",
             "url": "http://films.example/alien",
             "page_hash": hashlib.sha256(PAGE).hexdigest(),
             "page_key": KEY,

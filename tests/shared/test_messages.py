@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+from pydantic import BaseModel
 
 from trending_shared.errors import Undecodable, UnknownEventType
 from trending_shared.events import EVENTS, TitleCleaned, TitleScraped
 from trending_shared.messages import Headers, Message, Position, decode, first_message
-from trending_shared.testing import a_title_cleaned, a_title_scraped
+from trending_shared.testing import a_review_scraped, a_title_cleaned, a_title_scraped
 
 NOW = datetime(2026, 11, 1, 12, 30, tzinfo=UTC)
 HERE = Position("titles-scraped", 1, 42)
@@ -53,6 +54,28 @@ def test_headers_are_cloudevents_in_binary_mode_with_a_trace() -> None:
     assert (version, flags) == ("00", "01")
     assert trace == "11111111222243338444555555555555"
     assert len(span) == 16
+
+
+def test_a_review_that_is_called_3_is_not_the_fourth_on_its_page() -> None:
+    page = first_message(a_title_scraped())
+    called_3 = a_review_scraped(position=0, review_source_id="3")
+    fourth = a_review_scraped(position=3, review_source_id=None)
+    assert page.leads_to(called_3).id != page.leads_to(fourth).id
+
+
+def naive_times(model: type[BaseModel]) -> list[str]:
+    """The fields of a class, and of the classes in it, that would take a time without a zone."""
+    found = []
+    for name, info in model.model_fields.items():
+        if info.annotation is datetime:
+            found.append(f"{model.__name__}.{name}")
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            found += naive_times(info.annotation)
+    return found
+
+
+def test_no_event_takes_a_time_without_its_zone() -> None:
+    assert [name for event in EVENTS for name in naive_times(event)] == []
 
 
 def test_the_same_cause_leads_to_the_same_id_and_another_key_to_another() -> None:

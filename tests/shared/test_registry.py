@@ -1,9 +1,11 @@
-"""Bundles don't change, aliases move by compare-and-swap."""
+"""Bundles don't change, aliases move by compare-and-swap (S3: `make test-s3`)."""
 
 import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -11,6 +13,7 @@ from trending_shared.errors import AliasMoved, ModelNotFound
 from trending_shared.registry import Manifest, ModelRegistry, Pointer, model_version
 from trending_shared.storage import ObjectStore
 
+S3 = os.environ.get("TEST_S3_BUCKET")
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -37,9 +40,9 @@ def a_manifest(onnx: bytes, **changes: Any) -> Manifest:
     return Manifest(**(fields | changes))
 
 
-@pytest.fixture
-def store() -> ObjectStore:
-    return ObjectStore.at("memory:///")
+@pytest.fixture(params=["memory", *(["s3"] if S3 else [])])
+def store(request: pytest.FixtureRequest) -> ObjectStore:
+    return ObjectStore.at(f"s3://{S3}/{uuid4()}" if request.param == "s3" else "memory:///")
 
 
 @pytest.fixture

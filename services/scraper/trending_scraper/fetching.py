@@ -25,7 +25,7 @@ from trending_scraper.sources.base import (
     SourceUnavailable,
 )
 from trending_shared.clock import Clock
-from trending_shared.errors import Rejected
+from trending_shared.errors import Declined, Rejected
 
 MAX_BODY = 2 * 1024 * 1024  # bytes, as it travels and decoded; film pages have a tenth of it
 MAX_REDIRECTS = 5
@@ -60,8 +60,8 @@ class TooManyRedirects(Rejected):
     """An address leads to another, and that to another, and so on."""
 
 
-class PageGone(Rejected):
-    """There is no such page (any more): 404 or 410."""
+class PageGone(Declined):
+    """There is no such page (any more), as 404 or 410 say; lists have such links every day."""
 
 
 class PageRefused(Rejected):

@@ -14,7 +14,7 @@ from protego import Protego
 
 from trending_scraper.sources.base import SourceUnavailable
 from trending_shared.clock import Clock
-from trending_shared.errors import Rejected
+from trending_shared.errors import Declined
 
 AGENT = "trending-now"  # our product token, which robots.txt files may name
 MAX_BYTES = 512 * 1024  # section 2.5 asks for 500 KiB at least; what lies beyond is ignored
@@ -22,8 +22,8 @@ KEPT_FOR = timedelta(hours=24)
 ASKED_AGAIN_AFTER = timedelta(minutes=1)
 
 
-class RobotsDenied(Rejected):
-    """The site's robots.txt keeps us from a page."""
+class RobotsDenied(Declined):
+    """The site's robots.txt keeps us from a page, as is its right."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from trending_shared.settings import ServiceSettings
+from trending_shared.settings import ConsumerSettings
 
 
-class ScraperSettings(ServiceSettings):
+class ScraperSettings(ConsumerSettings):
     """Which sites are visited, how they are told who visits, and how long they may take."""
 
     model_config = SettingsConfigDict(env_prefix="SCRAPER_")

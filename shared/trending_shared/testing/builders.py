@@ -41,7 +41,7 @@ def a_title_scraped(
         source="demo",
         source_id=source_id,
         page=page or a_page(),
-        license="CC0-1.0",
+        license="LicenseRef-trending-demo",
         title=RawTitle(**(fields | raw)),
     )
 
@@ -61,7 +61,7 @@ def a_review_scraped(
         source="demo",
         source_id=source_id,
         page=page or a_page(),
-        license="CC0-1.0",
+        license="LicenseRef-trending-demo",
         position=position,
         review=RawReview(**(fields | raw)),
     )
@@ -73,7 +73,7 @@ def a_title_cleaned(**changes: Any) -> TitleCleaned:
         "source": "demo",
         "source_id": "alien-1979",
         "page": a_page(),
-        "license": "CC0-1.0",
+        "license": "LicenseRef-trending-demo",
         "name": "Alien",
         "kind": "film",
         "year": 1979,
@@ -94,7 +94,7 @@ def a_review_cleaned(**changes: Any) -> ReviewCleaned:
         "source": "demo",
         "source_id": "alien-1979",
         "page": a_page(),
-        "license": "CC0-1.0",
+        "license": "LicenseRef-trending-demo",
         "author_hash": "cd" * 32,
         "text": "Slow, silent and terrifying; the ship itself is the best actor in it.",
         "rating": 0.9,

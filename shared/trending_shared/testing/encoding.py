@@ -21,4 +21,5 @@ class HashEncoder:
         self.asked += texts
         digests = [hashlib.shake_128(text.encode()).digest(self.dimension) for text in texts]
         vectors = np.array([list(digest) for digest in digests], np.float32)
-        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+        unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit

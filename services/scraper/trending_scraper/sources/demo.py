@@ -18,7 +18,7 @@ def demo_site(url: str) -> SchemaOrgSite:
         raise SettingInvalid(f"SCRAPER_DEMO_URL: {url!r} must look like http://127.0.0.1:8080")
     return SchemaOrgSite(
         name="demo",
-        license="CC0-1.0",
+        license="LicenseRef-trending-demo",  # see the demo's README
         hosts=frozenset({host}),
         title_path=re.compile(r"/titles/[^/]+"),
     )
