@@ -292,16 +292,19 @@ class Record:
     key: bytes = b"demo:7"
 
 
+def a_record(message: Message[TitleScraped]) -> Record:
+    assert message.position is not None
+    headers = message.headers(source="scraper", code_version="1", now=NOON)
+    return Record(message.position.offset, message.body(), headers)
+
+
 async def test_a_broker_that_dies_between_append_and_publish_loses_and_doubles_nothing(
     house: House,
 ) -> None:
     publisher = CollectingPublisher()
     messages = [a_title(f"film-{n % 7}", day=n, plot=PLOTS[n % 3], offset=n) for n in range(20)]
     messages[5] = a_title("film-5", offset=5, name=None)
-    records = [
-        Record(n, message.body(), message.headers(source="scraper", code_version="1", now=NOON))
-        for n, message in enumerate(messages)
-    ]
+    records = [a_record(message) for message in messages]
 
     def a_consumer() -> Consumer:
         consumer = Consumer(service="cleaner", publisher=publisher, registry=CollectorRegistry())
@@ -370,6 +373,100 @@ def test_rows_that_a_table_takes_for_redelivered_are_not_lost_in_silence(house: 
     answers = house.cleaner.on_titles_scraped([a_title("heat-1995", offset=0)])
     assert reasons(answers) == ["cleaned"]
     assert house.count("rows_refused_total", table="titles") == 1
+
+
+# ---------------------------------------------------------------- bad records
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ({"name": None}, "NameMissing"),
+        ({"name": " \u200b "}, "NameMissing"),
+        ({"name": "x" * 501}, "TextTooLong"),
+        ({"plot": None}, "TextMissing"),
+        ({"plot": "<p> </p>"}, "TextMissing"),
+        ({"plot": "A short one."}, "TextMissing"),
+        ({"plot": "x" * 20_001}, "TextTooLong"),
+        ({"plot": "x" * 10_000_000}, "TextTooLong"),
+        ({"kind": None}, "KindUnknown"),
+        ({"kind": "Book"}, "KindUnknown"),
+        ({"year": "1066"}, "YearImplausible"),
+        ({"year": "2999"}, "YearImplausible"),
+        ({"year": "19790"}, "YearImplausible"),
+    ],
+)
+def test_a_bad_title_is_rejected_by_name_and_counted_and_its_neighbours_stay(
+    house: House, raw: dict[str, Any], reason: str
+) -> None:
+    batch = [a_title("a", offset=0), a_title("bad", offset=1, **raw), a_title("b", offset=2)]
+    answers = house.cleaner.on_titles_scraped(batch)
+    assert reasons(answers) == ["cleaned", reason, "cleaned"]
+    assert [row["source_id"] for row in house.rows("titles")] == ["a", "b"]
+    assert [(row["source_id"], row["reason"]) for row in house.rows("rejects")] == [("bad", reason)]
+    assert house.count("rejected_total", record="title", reason=reason) == 1
+    assert house.count("cleaned_total", record="title") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(None, "TextMissing"), (" … ", "TextMissing"), ("x" * 20_001, "TextTooLong")],
+)
+def test_a_bad_review_is_rejected_by_name_and_counted_and_its_neighbours_stay(
+    house: House, text: str | None, reason: str
+) -> None:
+    batch = [
+        delivered(a_review_scraped(review_source_id=name, text=said), offset=n)
+        for n, (name, said) in enumerate([("a", "Fine."), ("bad", text), ("b", "Loud.")])
+    ]
+    answers = house.cleaner.on_reviews_scraped(batch)
+    assert reasons(answers) == ["cleaned", reason, "cleaned"]
+    assert house.count("rejected_total", record="review", reason=reason) == 1
+    assert house.count("cleaned_total", record="review") == 2
+
+
+def test_an_unknown_genre_is_kept_and_counted_and_rejects_nothing(house: House) -> None:
+    (answer,) = house.cleaner.on_titles_scraped([a_title(genres=("Horror", "Gothic space opera"))])
+    assert isinstance(answer.event, TitleCleaned)
+    assert answer.event.genres == ("Horror",)
+    assert answer.event.unknown_genres == ("Gothic space opera",)
+    assert house.count("unknown_genres_total") == 1
+    assert house.rows("rejects") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"headers": {"ce_id": b"\xff\xfe"}}, b"Undecodable"),
+        ({"headers": {"ce_id": b"7"}}, b"Undecodable"),
+        ({"headers": {"ce_time": b"yesterday"}}, b"Undecodable"),
+        ({"headers": {"ce_type": b"trending.TitleScraped.v9"}}, b"UnknownEventType"),
+        ({"headers": {"ce_type": b"trending.TitleCleaned.v1"}}, b"UnknownEventType"),
+        ({"value": b'{"source": "demo", "source_id": "al'}, b"Undecodable"),
+        ({"value": b""}, b"Undecodable"),
+        ({"value": b"\x00" * 900_000}, b"Undecodable"),
+    ],
+)
+async def test_a_bad_record_is_parked_by_name_and_counted_and_its_neighbours_are_cleaned(
+    house: House, changes: dict[str, Any], reason: bytes
+) -> None:
+    publisher, registry = CollectingPublisher(), CollectorRegistry()
+    consumer = Consumer(service="cleaner", publisher=publisher, registry=registry)
+    register_handlers(consumer, house.cleaner)
+    records = [a_record(a_title(name, offset=n)) for n, name in enumerate(["a", "bad", "b"])]
+    records[1] = replace(
+        records[1],
+        value=changes.get("value", records[1].value),
+        headers=list((dict(records[1].headers) | changes.get("headers", {})).items()),
+    )
+    await consumer.deliver(records)
+    assert [event.source_id for event in publisher.events(TitleCleaned)] == ["a", "b"]
+    ((topic, _, value, headers),) = publisher.raw
+    assert (topic, value) == ("titles-scraped-cleaner-dlq", records[1].value)
+    assert headers["trending-reason"] == reason
+    for outcome, count in (("handled", 2), ("parked", 1)):
+        labels = {"topic": "titles-scraped", "outcome": outcome}
+        assert registry.get_sample_value("trending_events_consumed_total", labels) == count
 
 
 # ---------------------------------------------------------------- what is counted

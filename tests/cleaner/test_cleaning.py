@@ -41,7 +41,7 @@ def test_a_title_is_normalised_in_all_its_fields() -> None:
         source="demo",
         source_id="alien-1979",
         page=scraped.page,
-        license="CC0-1.0",
+        license="LicenseRef-trending-demo",
         name="Alien",
         kind="film",
         year=1979,

@@ -79,7 +79,7 @@ class World:
             "runtime_minutes": 117,
             "rating": 0.84,
             "rating_count": 12,
-            "license": "CC0-1.0",
+            "license": "LicenseRef-trending-demo",
             "url": "http://films.example/titles/alien-1979",
             "page_hash": "ab" * 32,
             "page_key": "raw/ab/abab.gz",

@@ -34,6 +34,13 @@ def problem(response: Response) -> str:
     return str(document["type"]).removeprefix("urn:trending:problem:")
 
 
+async def counted(client: AsyncClient, status: int) -> float:
+    """How many requests for genres had this status, as `/metrics` tells it."""
+    start = f'trending_inference_requests_total{{route="/v1/genres",status="{status}"}} '
+    lines = (await client.get("/metrics")).text.splitlines()
+    return sum(float(line.removeprefix(start)) for line in lines if line.startswith(start))
+
+
 async def test_genres_above_their_thresholds_are_given_most_probable_first(
     client: AsyncClient, world: Any
 ) -> None:
@@ -163,17 +170,40 @@ async def test_a_refusal_says_where_and_repeats_nothing_of_what_was_sent(
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b"{", b"", b"[]", b"null", b"\xff\xfe", b'{"items": [{"text": "\\ud800"}]}', b"[" * 50_000],
+    ("body", "status", "kind"),
+    [
+        (b"{", 422, "json-invalid"),
+        (b'{"items": [{"text": "A gho', 422, "json-invalid"),
+        (b"", 422, "request-invalid"),
+        (b"[]", 422, "request-invalid"),
+        (b"null", 422, "request-invalid"),
+        (b"\xff\xfe", 422, "json-invalid"),
+        (b'{"items": [{"text": "\\ud800"}]}', 422, "request-invalid"),
+        (b"[" * 50_000, 400, "body-unreadable"),
+    ],
 )
-async def test_a_body_that_is_no_such_json_is_a_problem_and_no_crash(
-    client: AsyncClient, body: bytes
+async def test_a_body_that_is_no_such_json_is_a_named_problem_that_is_counted(
+    client: AsyncClient, body: bytes, status: int, kind: str
 ) -> None:
     response = await client.post(
         "/v1/genres", content=body, headers={"content-type": "application/json"}
     )
-    assert response.status_code in (400, 422)
-    assert problem(response)
+    assert (response.status_code, problem(response)) == (status, kind)
+    assert await counted(client, status) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "kind"),
+    [("", 422, "text-empty"), ("\u200b", 422, "text-empty"), ("x" * 100_000, 413, "text-too-long")],
+)
+async def test_an_empty_text_and_one_of_100_kb_are_named_problems_that_are_counted(
+    client: AsyncClient, world: Any, text: str, status: int, kind: str
+) -> None:
+    response = await ask(client, {"text": text})
+    assert (response.status_code, problem(response)) == (status, kind)
+    assert await counted(client, status) == 1
+    assert world.publisher.messages == []
+    assert (await ask(client, HEIST)).status_code == 200
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])

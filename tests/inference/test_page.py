@@ -129,7 +129,7 @@ async def test_a_title_page_shows_reviews_and_provenance(client: AsyncClient, wo
     page = Seen((await client.get("/titles/t_alien")).text)
     assert "The ship is the best actor in it." in page.text
     assert "http://films.example/titles/alien-1979" in page.links()
-    assert "CC0-1.0" in page.text
+    assert "LicenseRef-trending-demo" in page.text
     assert (await client.get("/titles/t_nobody")).status_code == 404
 
 

@@ -119,7 +119,7 @@ async def test_a_title_tells_its_trend_its_reviews_and_where_its_facts_come_from
     assert title["provenance"] == {
         "source": "demo",
         "url": "http://films.example/titles/alien-1979",
-        "license": "CC0-1.0",
+        "license": "LicenseRef-trending-demo",
         "page_hash": "ab" * 32,
         "fetched_at": "2026-11-01T12:00:00Z",
     }

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from trending_demo.pages import Pages
 from trending_scraper.addresses import AddressForbidden, GuardedNetwork, GuardedTransport
 from trending_scraper.authors import Authors
 from trending_scraper.fetching import Fetcher, HttpFetcher
+from trending_scraper.handlers import register_handlers
 from trending_scraper.metrics import ScraperMetrics
 from trending_scraper.pacing import Pacing
 from trending_scraper.raw_pages import RawPages
@@ -39,11 +41,18 @@ from trending_scraper.testing import (
     redirect,
 )
 from trending_shared.clock import FrozenClock
-from trending_shared.errors import Rejected, StoreUnavailable, TrendingError, Unavailable
+from trending_shared.delivery import Consumer
+from trending_shared.errors import (
+    Declined,
+    Rejected,
+    StoreUnavailable,
+    TrendingError,
+    Unavailable,
+)
 from trending_shared.events import Event, ReviewScraped, ScrapeJob, TitleScraped
 from trending_shared.messages import Message
 from trending_shared.storage import ObjectStore
-from trending_shared.testing import delivered
+from trending_shared.testing import CollectingPublisher, delivered
 
 BASE = "http://films.example:80"
 ALIEN = {
@@ -108,7 +117,8 @@ async def test_a_detail_page_leads_to_its_title_and_its_reviews() -> None:
     messages = await house.does(a_job("/titles/alien-1979", page="detail"))
     title, *reviews = [message.event for message in messages]
     assert isinstance(title, TitleScraped)
-    assert (title.source, title.source_id, title.license) == ("demo", "alien-1979", "CC0-1.0")
+    assert (title.source, title.source_id) == ("demo", "alien-1979")
+    assert title.license == "LicenseRef-trending-demo"
     assert title.title.name == "Alien"
     assert title.page.url == f"{BASE}/titles/alien-1979"
     assert title.page.fetched_at == FETCHED_AT
@@ -335,6 +345,8 @@ async def house_at(
 
 
 DENY_ALL = answer("User-agent: *\nDisallow: /\n", content_type="text/plain")
+GZIPPED = {"Content-Encoding": "gzip"}
+BOMB = gzip.compress(bytes(50_000_000))
 
 
 @pytest.mark.parametrize(
@@ -344,14 +356,18 @@ DENY_ALL = answer("User-agent: *\nDisallow: /\n", content_type="text/plain")
         ("/titles/1", answer("<h1>Nothing</h1>"), "PageUnparsable", Rejected),
         ("/titles/1", answer(b"x" * 10_000_000), "BodyTooLarge", Rejected),
         ("/titles/1", endless(b"x" * 65536), "BodyTooLarge", Rejected),
+        ("/titles/1", answer(BOMB, headers=GZIPPED), "BodyTooLarge", Rejected),
+        ("/titles/1", answer(BOMB[:-100], headers=GZIPPED), "BodyTooLarge", Rejected),
+        ("/titles/1", answer(b"no gzip", headers=GZIPPED), "PageUnparsable", Rejected),
         ("/titles/1", redirect("/titles/1"), "TooManyRedirects", Rejected),
         ("/titles/1", redirect("http://10.0.0.1/"), "HostNotAllowed", Rejected),
         ("/titles/1", answer("PNG", content_type="image/png"), "ContentTypeRefused", Rejected),
-        ("/titles/1", answer(status=410), "PageGone", Rejected),
+        ("/titles/1", answer(status=404), "PageGone", Declined),
+        ("/titles/1", answer(status=410), "PageGone", Declined),
         ("/titles/1", answer(status=403), "PageRefused", Rejected),
         ("/titles/1", answer(status=502), "SourceUnavailable", Unavailable),
         ("/titles/1", answer(status=429), "SourceUnavailable", Unavailable),
-        ("/robots.txt", DENY_ALL, "RobotsDenied", Rejected),
+        ("/robots.txt", DENY_ALL, "RobotsDenied", Declined),
         ("/robots.txt", answer(status=500), "SourceUnavailable", Unavailable),
     ],
 )
@@ -372,7 +388,45 @@ async def test_every_outcome_has_a_name_and_a_count(
         with pytest.raises(kind) as raised:
             await house.does(job)
         assert raised.value.reason == outcome
+        assert isinstance(raised.value, Declined) == (kind is Declined)
     assert house.pages(outcome) == 1
+
+
+@dataclass
+class Record:
+    """The attributes of a consumer record that delivery reads."""
+
+    offset: int
+    value: bytes
+    headers: list[tuple[str, bytes]]
+    topic: str = ScrapeJob.topic
+    partition: int = 0
+    key: bytes | None = None
+
+
+@pytest.mark.parametrize("reason", ["RobotsDenied", "PageGone"])
+async def test_a_list_full_of_links_we_may_not_follow_or_that_lead_nowhere_halts_nobody(
+    site: MisbehavingSite, house_at: Callable[..., House], reason: str
+) -> None:
+    rules = "User-agent: *\nCrawl-delay: 0\n" + "Disallow: /titles/\n" * (reason != "PageGone")
+    site.at("/robots.txt", answer(rules, content_type="text/plain"))
+    site.at("/titles?page=1", answer("".join(f"<a href=/titles/{n}>x</a>" for n in range(200))))
+    house = house_at()
+    publisher, registry = CollectingPublisher(), CollectorRegistry()
+    consumer = Consumer(service="scraper", publisher=publisher, registry=registry)
+    register_handlers(consumer, house.scraper, at_once=8)
+    links = await house.does(ScrapeJob(source="demo", url=site.url("/titles?page=1")))
+    jobs = [
+        Record(n, link.body(), link.headers(source="scraper", code_version="1", now=FETCHED_AT))
+        for n, link in enumerate(links)
+    ]
+    await consumer.deliver(jobs)
+    assert consumer.progress.halted is None
+    assert len(publisher.raw) == 200
+    assert {headers["trending-reason"] for *_, headers in publisher.raw} == {reason.encode()}
+    assert house.pages(reason) == 200
+    counted = {"topic": ScrapeJob.topic, "outcome": "declined"}
+    assert registry.get_sample_value("trending_events_consumed_total", counted) == 200
 
 
 async def test_a_private_address_is_forbidden_unless_it_is_allowed_by_name(
