@@ -5,6 +5,7 @@ the object store, SQLite as the catalog, all below `TRENDING_HOME`.
 """
 
 import os
+from collections.abc import Collection
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -100,13 +101,18 @@ class CommonSettings(BaseSettings):
 
 
 class ServiceSettings(CommonSettings):
-    """What every service has besides: its own address, and how it takes its messages.
+    """What every service has besides: its own address.
 
     A subclass sets `env_prefix`, and by it the names of these variables: `CLEANER_PORT`.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535, description="0 takes a free port")
+
+
+class ConsumerSettings(ServiceSettings):
+    """What a service that consumes has besides: how it takes its messages."""
+
     batch_size: int = Field(default=500, ge=1, le=10_000, description="events handled at once")
     dead_letter_limit: int = Field(
         default=100, ge=1, description="dead letters in a row that stop the consumer"
@@ -147,6 +153,9 @@ def describe_settings(cls: type[BaseSettings]) -> str:
         if field == "kafka":
             continue
         note = f"  {info.description}" if info.description else ""
-        default = "" if info.default_factory or info.default is None else info.default
+        default = info.default
+        empty = isinstance(default, Collection) and not default
+        if info.default_factory or default is None or empty:
+            default = ""
         lines.append(f"  {variable_name(cls, field)}={default}{note}")
     return "\n".join(lines)

@@ -3,10 +3,10 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from trending_shared.settings import ServiceSettings
+from trending_shared.settings import ConsumerSettings
 
 
-class CleanerSettings(ServiceSettings):
+class CleanerSettings(ConsumerSettings):
     """What the cleaner can be told (`CLEANER_…`)."""
 
     model_config = SettingsConfigDict(env_prefix="CLEANER_")

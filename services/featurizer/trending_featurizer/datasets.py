@@ -94,7 +94,7 @@ class Datasets:
             for message in messages
             if (manifest := _led_to(known, message.id))
         ]
-        newest = max(known, key=lambda one: (one.created_at, one.dataset_id), default=None)
+        newest = max(known, key=lambda one: (one.created_at, one.rows), default=None)
         if answers or titles - (newest.rows if newest else 0) < every:
             return answers
         trigger = messages[-1]

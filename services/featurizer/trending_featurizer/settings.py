@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from trending_shared.settings import ServiceSettings
+from trending_shared.settings import ConsumerSettings
 
 
-class FeaturizerSettings(ServiceSettings):
+class FeaturizerSettings(ConsumerSettings):
     """What the featurizer can be told (`FEATURIZER_…`)."""
 
     model_config = SettingsConfigDict(env_prefix="FEATURIZER_")

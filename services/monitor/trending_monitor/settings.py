@@ -3,10 +3,10 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from trending_shared.settings import ServiceSettings
+from trending_shared.settings import ConsumerSettings
 
 
-class MonitorSettings(ServiceSettings):
+class MonitorSettings(ConsumerSettings):
     """How large a window is, and when it counts as drifted."""
 
     model_config = SettingsConfigDict(env_prefix="MONITOR_")

@@ -5,10 +5,10 @@ from datetime import timedelta
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from trending_shared.settings import ServiceSettings
+from trending_shared.settings import ConsumerSettings
 
 
-class TrainerSettings(ServiceSettings):
+class TrainerSettings(ConsumerSettings):
     """How runs are leased and tried."""
 
     model_config = SettingsConfigDict(env_prefix="TRAINER_")
