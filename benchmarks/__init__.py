@@ -1,0 +1,32 @@
+"""How fast the house is: `make bench`, or `python -m benchmarks`.
+
+Each figure is the median of three rounds, and stands beside a reference that was measured in the
+same minutes on the same machine. Machines differ and are shared: compare shares, and the CPU time
+of one event or request, sooner than rates.
+
+    cleaner      Titles as a scraper publishes them, to the service as it runs in production
+    featurizer   (`python -m trending_…`) on a real Kafka. A round begins with a backlog that was
+                 written while the service stood still, and ends when the service has committed all
+                 of it: by then each event was read, handled, stored in tables and catalog, and led
+                 to another event that Kafka has acknowledged. The reference is a loop that only
+                 reads, writes the same bytes, and commits (`bare_loop`), with the same settings on
+                 as many partitions. For the featurizer there is also the encoder alone, in the
+                 batches in which the featurizer uses it.
+    gateway      POST /v1/genres with one text a request and 1, 16 and 64 callers, each of whom
+                 asks again when it has its answer; a model of the trainer's linear family, made
+                 from the demo's catalogue, answers, and each answer is on record in Kafka before
+                 it goes out. The reference is a FastAPI route that returns the same bytes
+                 (`bare_route`), with the same server. There is also the model alone, one text at a
+                 time in one thread. Any answer but a recorded 200 fails the benchmark.
+
+Not measured: the scraper, whose pace is a matter of politeness; training; the page and the
+catalog's routes; dataset snapshots, which are cut every thousand titles; retries and redeliveries;
+an object store, a catalog or a Kafka behind a network; more than one process of a service; memory.
+Load generator, Kafka and service share the machine's cores: with more than a few of them, or with
+the callers elsewhere, rates are higher. The callers' own CPU time is told with each figure.
+
+With KAFKA_BOOTSTRAP_SERVERS the events go to that Kafka, into the house's own topics, and its
+groups skip what waits there; so a Kafka by way of which anything was ever scraped is refused.
+Otherwise a Kafka is started and removed again. Variables of the services, such as
+FEATURIZER_THREADS, are respected.
+"""

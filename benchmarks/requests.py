@@ -1,0 +1,155 @@
+"""Requests a second through the gateway, and through a route that does nothing."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+import httpx
+
+from benchmarks.callers import HOST, PATIENCE, Load, Outcome
+from benchmarks.inputs import training_set
+from benchmarks.results import Result
+from benchmarks.rounds import ROUNDS, Bench, MeasurementFailed, Running
+from trending_demo.catalogue import demo_catalogue
+from trending_shared.features import normalise_text
+from trending_shared.genres import GENRES
+from trending_shared.onnx_models import OnnxModel
+from trending_shared.registry import ModelRegistry
+from trending_shared.storage import ObjectStore
+from trending_shared.testing.models import promote
+from trending_trainer.exporting import export
+from trending_trainer.training import train
+
+PATH = "/v1/genres"
+RECORDED = '"recorded":true'
+CALLERS = (1, 16, 64)
+ALONE = 1.0  # seconds a round
+
+
+@dataclass
+class Target:
+    """A server, what it is asked, and how it did."""
+
+    running: Running
+    bodies: Sequence[str]
+    outcomes: dict[int, list[Outcome]] = field(default_factory=dict)
+    cpu_seconds: dict[int, list[float]] = field(default_factory=dict)
+
+    def go(self, callers: int, seconds: float) -> Outcome:
+        """Have it called, by a process of its own.
+
+        Raises:
+            MeasurementFailed: an answer was missing, or wasn't a recorded 200.
+        """
+        load = Load(
+            port=self.running.port,
+            path=PATH,
+            bodies=list(self.bodies),
+            expect=RECORDED,
+            callers=callers,
+            seconds=seconds,
+        )
+        cpu = self.running.cpu_seconds()
+        called = subprocess.run(
+            [sys.executable, "-m", "benchmarks.callers"],
+            input=load.model_dump_json(),
+            capture_output=True,
+            text=True,
+            timeout=seconds + 3 * PATIENCE,
+        )
+        used = self.running.cpu_seconds() - cpu
+        if called.returncode:
+            last = called.stderr.strip().splitlines()[-1:]
+            raise MeasurementFailed(f"{self.running.name} and {callers} callers: {last}")
+        outcome = Outcome.model_validate_json(called.stdout)
+        if outcome.errors or not outcome.answers:
+            raise MeasurementFailed(
+                f"{self.running.name} and {callers} callers: {outcome.errors} of "
+                f"{outcome.answers} answers weren't a recorded 200"
+            )
+        self.outcomes.setdefault(callers, []).append(outcome)
+        self.cpu_seconds.setdefault(callers, []).append(used)
+        return outcome
+
+    def result(self, name: str, callers: int) -> Result:
+        outcomes, used = self.outcomes[callers], self.cpu_seconds[callers]
+        return Result(
+            name,
+            "requests/s",
+            tuple(one.answers / one.seconds for one in outcomes),
+            median(cpu / one.answers * 1000 for cpu, one in zip(used, outcomes, strict=True)),
+            p50_ms=median(one.p50_ms for one in outcomes),
+            p99_ms=median(one.p99_ms for one in outcomes),
+            caller_ms=median(one.cpu_seconds / one.answers * 1000 for one in outcomes),
+        )
+
+
+def measure_gateway(bench: Bench, seconds: float) -> list[Result]:
+    """The gateway beside the bare route, with few and with many callers; and the model alone."""
+    bench.tell("gateway: training a model")
+    model = train("tfidf-logreg", training_set(), folds=2)  # folds are for better thresholds
+    graph = export(model)
+    store = ObjectStore.at((bench.home / "store").as_uri())
+    promote(
+        ModelRegistry(store),
+        graph,
+        labels=GENRES,
+        thresholds=model.thresholds,
+        algorithm=model.family,
+    )
+    plots = [title.plot for title in demo_catalogue().titles]
+    bodies = [json.dumps({"items": [{"text": plot}]}) for plot in plots]
+    bench.tell("gateway: starting it")
+    with bench.service("inference") as running:
+        gateway = Target(running, bodies)
+        answer = bench.home / "answer.json"
+        answer.write_bytes(_ask(running, bodies[0]))
+        with bench.process("bare_route", "benchmarks.bare_route", str(answer)) as bare_running:
+            bare_running.wait_until_ready()
+            bare = Target(bare_running, bodies)
+            for target in (gateway, bare):
+                target.go(CALLERS[1], 1.0)
+                target.outcomes.clear()
+                target.cpu_seconds.clear()
+            for callers in CALLERS:
+                bench.tell(f"gateway: {ROUNDS} rounds with callers: {callers}")
+                for _ in range(ROUNDS):
+                    gateway.go(callers, seconds)
+                    bare.go(callers, seconds)
+    bench.tell("model alone")
+    alone = _model_alone(OnnxModel.load(graph, GENRES), [normalise_text(plot) for plot in plots])
+    return [
+        replace(
+            gateway.result(f"gateway, {callers} caller{'s' * (callers > 1)}", callers),
+            references=(bare.result("bare route", callers), alone),
+        )
+        for callers in CALLERS
+    ]
+
+
+def _ask(running: Running, body: str) -> bytes:
+    answer = httpx.post(
+        f"http://{HOST}:{running.port}{PATH}",
+        content=body,
+        headers={"Content-Type": "application/json"},
+        trust_env=False,
+    )
+    if answer.status_code != 200 or RECORDED not in answer.text:
+        raise MeasurementFailed(f"the gateway answered {answer.status_code}: {answer.text}")
+    return answer.content
+
+
+def _model_alone(model: OnnxModel, texts: Sequence[str]) -> Result:
+    rates, cpu_ms = [], []
+    for _ in range(ROUNDS):
+        started, cpu, answered = time.perf_counter(), time.process_time(), 0
+        while time.perf_counter() - started < ALONE:
+            model.predict([texts[answered % len(texts)]])
+            answered += 1
+        rates.append(answered / (time.perf_counter() - started))
+        cpu_ms.append((time.process_time() - cpu) / answered * 1000)
+    return Result("model alone", "texts/s", tuple(rates), median(cpu_ms))
