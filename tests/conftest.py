@@ -1,4 +1,4 @@
-"""What all tests have: an environment free of our variables, and a real Kafka on request."""
+"""What all tests have: an environment and a home of their own, and a real Kafka on request."""
 
 import os
 import re
@@ -19,10 +19,12 @@ BROKER = pytest.StashKey[str]()
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """None of our variables but a home that is no test's but this one's."""
     for name in list(os.environ):
         if OURS.fullmatch(name):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("TRENDING_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture(scope="session")

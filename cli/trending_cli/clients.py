@@ -1,33 +1,44 @@
 """What commands talk to, as the settings of the environment say."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
-from trending_cli.output import Exit, fail
-from trending_shared.errors import SettingInvalid
+from trending_shared.errors import BrokerUnavailable
 from trending_shared.publishing import KafkaPublisher
-from trending_shared.settings import CommonSettings, read_settings
+from trending_shared.settings import CommonSettings, KafkaSettings, read_settings
+
+_PATIENCE = 10.0  # seconds for Kafka to answer at all; it does within one, or isn't there
 
 
 def settings() -> CommonSettings:
-    """The environment's settings, or an exit that names the variable."""
+    """The environment's settings; raises `SettingInvalid`."""
+    return read_settings(CommonSettings)
+
+
+@asynccontextmanager
+async def _started(
+    kafka: KafkaSettings, start: Callable[[], Awaitable[Any]], stop: Callable[[], Awaitable[Any]]
+) -> AsyncIterator[None]:
+    """Between a client's start and its stop; raises `BrokerUnavailable` if it can't start."""
     try:
-        return read_settings(CommonSettings)
-    except SettingInvalid as error:
-        raise fail(str(error), Exit.USAGE) from error
-
-
-def _unreachable(common: CommonSettings) -> Exception:
-    return fail(
-        f"no Kafka answers at {common.kafka.bootstrap_servers}; start one with `trending up`, "
-        "or set KAFKA_BOOTSTRAP_SERVERS",
-        Exit.UNREACHABLE,
-    )
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await start()
+        except (BrokerUnavailable, KafkaError, OSError, TimeoutError) as error:
+            raise BrokerUnavailable(
+                f"no Kafka answers at {kafka.bootstrap_servers}; start one with `trending up`, "
+                "or set KAFKA_BOOTSTRAP_SERVERS"
+            ) from error
+        yield
+    finally:
+        await stop()
 
 
 @asynccontextmanager
@@ -38,41 +49,42 @@ async def publisher(common: CommonSettings) -> AsyncIterator[KafkaPublisher]:
         code_version=common.code_version,
         registry=CollectorRegistry(),
     )
-    try:
-        await sender.__aenter__()
-    except (KafkaConnectionError, OSError) as error:
-        raise _unreachable(common) from error
-    try:
+    async with _started(
+        common.kafka, sender.__aenter__, lambda: sender.__aexit__(None, None, None)
+    ):
         yield sender
-    finally:
-        await sender.__aexit__(None, None, None)
 
 
 @asynccontextmanager
-async def admin(common: CommonSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(**common.kafka.connection)
-    try:
-        await client.start()
-    except (KafkaConnectionError, OSError) as error:
-        raise _unreachable(common) from error
-    try:
+async def admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(**kafka.connection)
+    async with _started(kafka, client.start, client.close):
         yield client
-    finally:
-        await client.close()
 
 
 @asynccontextmanager
-async def reader(common: CommonSettings) -> AsyncIterator[AIOKafkaConsumer]:
+async def reader(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer outside of any group, that commits nothing."""
     client = AIOKafkaConsumer(
-        **common.kafka.connection, enable_auto_commit=False, auto_offset_reset="earliest"
+        **kafka.connection, enable_auto_commit=False, auto_offset_reset="earliest"
     )
-    try:
-        await client.start()
-    except (KafkaConnectionError, OSError) as error:
-        await client.stop()
-        raise _unreachable(common) from error
-    try:
+    async with _started(kafka, client.start, client.stop):
         yield client
-    finally:
-        await client.stop()
+
+
+async def read_to_end(
+    reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]
+) -> AsyncIterator[Any]:
+    """The records of these partitions, from the given offsets to where they end by now."""
+    if not starts:
+        return
+    reader.assign(list(starts))
+    for partition, offset in starts.items():
+        reader.seek(partition, offset)
+    ends = await reader.end_offsets(list(starts))
+    left = {partition for partition, offset in starts.items() if offset < ends[partition]}
+    while left:
+        for batch in (await reader.getmany(*left, timeout_ms=500)).values():
+            for record in batch:
+                yield record
+        left = {each for each in left if await reader.position(each) < ends[each]}

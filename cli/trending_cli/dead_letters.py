@@ -1,11 +1,20 @@
 """`trending dlq`: what was parked, why, and back onto its topic once the cause is mended."""
 
+import asyncio
 from typing import Annotated, Any
 
 import typer
 
 from trending_cli import clients
-from trending_cli.output import Exit, JsonOption, console, fail, print_json, print_table, run_async
+from trending_cli.output import (
+    Exit,
+    JsonOption,
+    console,
+    fail,
+    print_document,
+    print_json,
+    print_table,
+)
 from trending_cli.topics import describe
 from trending_shared.delivery import ATTEMPT, DETAIL, ORIGIN, OURS, REASON
 from trending_shared.settings import CommonSettings
@@ -19,7 +28,7 @@ TopicArgument = Annotated[str, typer.Argument(help="A dead-letter topic: <topic>
 async def _parked(common: CommonSettings, only: str | None = None) -> list[Any]:
     """The parked records, each origin once (parking again after a crash adds a copy)."""
     found: dict[tuple[str, str], Any] = {}
-    async with clients.reader(common) as reader:
+    async with clients.reader(common.kafka) as reader:
         partitions = [
             partition
             for partition in await list_partitions(common.kafka.connection)
@@ -29,20 +38,15 @@ async def _parked(common: CommonSettings, only: str | None = None) -> list[Any]:
             raise fail(f"no dead-letter topic {only}", Exit.NOT_FOUND)
         if not partitions:
             return []
-        reader.assign(partitions)
-        await reader.seek_to_beginning(*partitions)
-        ends = await reader.end_offsets(partitions)
-        firsts = await reader.beginning_offsets(partitions)
-        left = {p: end for p, end in ends.items() if end > firsts[p]}
-        while left:
-            for partition, batch in (await reader.getmany(timeout_ms=500)).items():
-                for record in batch:
-                    headers = dict(record.headers)
-                    origin = (headers.get(ORIGIN) or b"").decode(errors="replace")
-                    found[record.topic, origin] = record
-                if batch and batch[-1].offset + 1 >= left.get(partition, 0):
-                    left.pop(partition, None)
+        starts = await reader.beginning_offsets(partitions)
+        async for record in clients.read_to_end(reader, starts):
+            found[record.topic, _origin(record)] = record
     return list(found.values())
+
+
+def _origin(record: Any) -> str:
+    """Where a parked record came from: `topic:partition:offset`."""
+    return (dict(record.headers).get(ORIGIN) or b"").decode(errors="replace")
 
 
 def _row(record: Any) -> dict[str, Any]:
@@ -65,7 +69,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List parked messages. Status 1 if there are any."""
-    rows = [_row(record) for record in run_async(_parked(clients.settings(), topic))]
+    rows = [_row(record) for record in asyncio.run(_parked(clients.settings(), topic))]
     if as_json:
         print_json(rows)
     elif rows:
@@ -78,14 +82,18 @@ def list_(
 
 
 @app.command()
-def show(topic: TopicArgument, offset: int, as_json: JsonOption = False) -> None:
+def show(
+    topic: TopicArgument,
+    offset: Annotated[int, typer.Argument(help="Its offset, as `list` shows it.")],
+    as_json: JsonOption = False,
+) -> None:
     """Show one parked message whole."""
-    for record in run_async(_parked(clients.settings(), topic)):
+    for record in asyncio.run(_parked(clients.settings(), topic)):
         if record.offset == offset:
             if as_json:
                 print_json(describe(record))
             else:
-                console.print_json(data=describe(record))
+                print_document(describe(record))
             return
     raise fail(f"{topic} holds no record at {offset}", Exit.NOT_FOUND)
 
@@ -102,10 +110,11 @@ def replay(
     topic itself keeps its records.
     """
     common = clients.settings()
-    records = [r for r in run_async(_parked(common, topic)) if offset in (None, r.offset)]
+    parked = asyncio.run(_parked(common, topic))
+    records = [record for record in parked if offset in (None, record.offset)]
     if not records:
         raise fail(f"{topic} holds nothing to replay", Exit.NOT_FOUND)
-    run_async(_republish(common, records))
+    asyncio.run(_republish(common, records))
     if as_json:
         print_json({"replayed": len(records)})
     else:
@@ -115,9 +124,8 @@ def replay(
 async def _republish(common: CommonSettings, records: list[Any]) -> None:
     async with clients.publisher(common) as sender:
         for record in records:
-            origin = (dict(record.headers).get(ORIGIN) or b"").decode(errors="replace")
             await sender.publish_raw(
-                origin.rsplit(":", 2)[0],
+                _origin(record).rsplit(":", 2)[0],
                 key=record.key,
                 value=record.value,
                 headers=[(k, v or b"") for k, v in record.headers if k not in OURS],

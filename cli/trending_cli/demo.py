@@ -1,13 +1,12 @@
 """`trending demo`: one command from an empty folder to a promoted model that answers over HTTP."""
 
 import asyncio
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 from uuid import uuid4
 
 import httpx
@@ -17,10 +16,11 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from trending_cli import clients
-from trending_cli.house import House, end_on_sigterm, running_house
+from trending_cli.house import House, empty, end_on_sigterm, running_house
 from trending_cli.jobs import publish_job
-from trending_cli.output import Exit, console, errors, fail, print_json, print_table
-from trending_cli.processes import free_port
+from trending_cli.output import Exit, console, errors, print_json, print_table, shown, tell
+from trending_cli.ports import HOST, free_ports
+from trending_cli.processes import ServiceDied
 from trending_cli.walk import Walk, WalkWatcher, watching
 from trending_shared.errors import ModelNotFound, TrendingError
 from trending_shared.events import (
@@ -33,13 +33,13 @@ from trending_shared.events import (
     TitleCleaned,
     TitleScraped,
 )
-from trending_shared.messages import Message
+from trending_shared.messages import first_message
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.settings import DEFAULT_HOME
 from trending_shared.storage import ObjectStore
 
-Tell = Callable[[str], None]
 _GIVE_UP = 1800.0  # seconds without a single new event
+_SERVED_WITHIN = 60.0  # seconds; the gateway looks every few whether the champion has changed
 
 
 @dataclass
@@ -65,7 +65,11 @@ def demo(
         ),
     ] = None,
     home: Annotated[
-        Path | None, typer.Option(help="Where everything is kept; default .trending[/<catalogue>].")
+        Path | None,
+        typer.Option(
+            envvar="TRENDING_HOME",
+            help="Where everything is kept; default .trending, with a catalogue a folder in it.",
+        ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Empty that folder first.")] = False,
     exit: Annotated[bool, typer.Option("--exit", help="Stop when the demo has shown all.")] = False,
@@ -80,56 +84,50 @@ def demo(
     the model it leads to, and shows what the gateway answers.
     """
     end_on_sigterm()
-    tell: Tell = lambda text: errors.print(f"[dim]{text}[/]", highlight=False)  # noqa: E731
     home = home or (DEFAULT_HOME / catalogue.stem if catalogue else DEFAULT_HOME)
-    if fresh and home.exists():
-        shutil.rmtree(home)
+    if fresh:
+        empty(home)
     watch = Stopwatch()
-    site_port = free_port()
+    [site_port] = free_ports(1)
     env = {
-        "SCRAPER_DEMO_URL": f"http://127.0.0.1:{site_port}",
-        "SCRAPER_ALLOWED_PRIVATE_HOSTS": f"127.0.0.1:{site_port}",
+        "SCRAPER_DEMO_URL": f"http://{HOST}:{site_port}",
+        "SCRAPER_ALLOWED_PRIVATE_HOSTS": f"{HOST}:{site_port}",
         "FEATURIZER_SNAPSHOT_TITLES": "1000000000",  # one snapshot, when the walk has settled
     }
-    try:
-        with running_house(
-            home, env=env, ports={"inference": port} if port else {}, tell=tell
-        ) as house:
-            arguments = ["--catalogue", str(catalogue.absolute())] if catalogue else []
-            house.stack.add_site(port=site_port, arguments=arguments)
-            house.stack.start()
-            house.stack.wait_until({"site": "/robots.txt"})
-            watch.lap("start", watch.began)
-            result = asyncio.run(_walk(house, house.url("site"), watch, tell))
-            _show(result, as_json=as_json)
-            if result["champion"] is None:
-                raise typer.Exit(Exit.FAILED)
-            if not exit:
-                tell("Ctrl-C stops everything")
-                while house.stack.failed is None:
-                    time.sleep(0.5)
-                raise fail(house.stack.failed)
-    except KeyboardInterrupt:
-        raise typer.Exit(Exit.OK if not exit else Exit.INTERRUPTED) from None
-    except TrendingError as error:
-        raise fail(str(error)) from error
+    with running_house(
+        home, env=env, ports={"inference": port} if port else {}, tell=tell
+    ) as house:
+        arguments = ["--catalogue", str(catalogue.absolute())] if catalogue else []
+        house.stack.add_site(port=site_port, arguments=arguments)
+        house.stack.start()
+        house.stack.wait_until({"site": "/robots.txt"})
+        watch.lap("start", watch.began)
+        walk = asyncio.run(_walk(house, house.url("site"), watch))
+        champion = _champion(house)
+        since = time.monotonic()
+        predictions = _sample(house, champion) if champion else []
+        watch.lap("serving", since)
+        watch.lap("total", watch.began)
+        _show(_result(house, walk, champion, predictions, watch), as_json=as_json)
+        if champion is None:
+            raise typer.Exit(Exit.FAILED)
+        if not exit:
+            tell("Ctrl-C stops everything")
+            house.wait()
 
 
-async def _walk(house: House, site: str, watch: Stopwatch, tell: Tell) -> dict[str, Any]:
+async def _walk(house: House, site: str, watch: Stopwatch) -> Walk:
     common = house.settings
     job_id = uuid4()
-    job = ScrapeJob(source="demo", url=f"{site}/titles?page=1")
-    await publish_job(common, job, job_id)
+    await publish_job(common, ScrapeJob(source="demo", url=f"{site}/titles?page=1"), job_id)
     tell(f"published job {job_id}")
     since = time.monotonic()
     async with watching(common.kafka, job_id) as watcher, _bars(watcher.walks[job_id]) as redraw:
         walk = watcher.walks[job_id]
         await _until(watcher, house, redraw, lambda: walk.settled)
         since = watch.lap("scrape to features", since)
-        request = Message(
-            event=DatasetRequested(reason="the demo's job has settled"),
-            id=uuid4(),
-            correlation_id=job_id,
+        request = first_message(
+            DatasetRequested(reason="the demo's job has settled"), correlation_id=job_id
         )
         async with clients.publisher(common) as sender:
             await sender.publish([request])
@@ -137,12 +135,8 @@ async def _walk(house: House, site: str, watch: Stopwatch, tell: Tell) -> dict[s
         since = watch.lap("dataset", since)
         decided = (ModelPromoted, ModelRefused)
         await _until(watcher, house, redraw, lambda: any(walk.count(kind) for kind in decided))
-        since = watch.lap("training", since)
-    champion = _champion(house)
-    predictions = await _sample(house, champion) if champion else []
-    watch.lap("serving", since)
-    watch.lap("total", watch.began)
-    return _result(house, walk, champion, predictions, watch)
+        watch.lap("training", since)
+    return walk
 
 
 async def _until(
@@ -151,12 +145,12 @@ async def _until(
     last_news = time.monotonic()
     while not done():
         if house.stack.failed:
-            raise TrendingError(house.stack.failed)
+            raise ServiceDied(house.stack.failed)
         try:
             if await watcher.poll():
                 last_news = time.monotonic()
         except KafkaError as error:
-            errors.print(f"[dim]Kafka: {error!r}[/]", highlight=False)
+            tell(f"Kafka: {error!r}")
             await asyncio.sleep(1)
         redraw()
         if time.monotonic() - last_news > _GIVE_UP:
@@ -195,7 +189,7 @@ async def _bars(walk: Walk) -> AsyncIterator[Callable[[], None]]:
                 "",
             ),
             "features": (counts["featurized"], counts["titles_cleaned"], ""),
-            "model": (len(walk.all_of(ModelPromoted)), 1, _model_note(walk)),
+            "model": (walk.count(ModelPromoted), 1, _model_note(walk)),
         }
         for name, (completed, total, note) in stages.items():
             progress.update(tasks[name], completed=completed, total=total or None, note=note)
@@ -223,33 +217,44 @@ def _champion(house: House) -> Manifest | None:
         return None
 
 
-async def _sample(house: House, champion: Manifest) -> list[dict[str, Any]]:
-    """Ask the gateway about three rising titles, once it serves the champion."""
-    await asyncio.to_thread(house.stack.wait_until, {"inference": "/readyz"}, timeout=60)
-    async with httpx.AsyncClient(
-        base_url=house.url("inference"), timeout=20, trust_env=False
-    ) as client:
-        rising = (await client.get("/v1/titles", params={"limit": 3})).json()
-        trending = (await client.get("/v1/trending", params={"limit": 3})).json()
-        titles = (trending.get("items") or rising.get("items") or [])[:3]
-        wanted = [{"title_id": title["title_id"]} for title in titles]
+def _sample(house: House, champion: Manifest) -> list[dict[str, Any]]:
+    """Ask the gateway about the three fastest rising titles, once it serves the champion."""
+    house.stack.wait_until({"inference": "/readyz"})
+    with httpx.Client(base_url=house.url("inference"), timeout=20, trust_env=False) as client:
+        titles = _items(client, "GET", "/v1/trending?limit=3")
+        titles = titles or _items(client, "GET", "/v1/titles?limit=3")
+        if not titles:
+            raise TrendingError("the gateway knows no title")
+        wanted = {"items": [{"title_id": title["title_id"]} for title in titles]}
+        deadline = time.monotonic() + _SERVED_WITHIN
         while True:
-            answer = await client.post("/v1/genres", json={"items": wanted})
-            answer.raise_for_status()
-            body = cast("dict[str, Any]", answer.json())
-            served = {prediction["model_version"] for prediction in body["predictions"]}
-            if served == {champion.version}:
+            answers = _items(client, "POST", "/v1/genres", wanted)
+            if {answer["model"]["version"] for answer in answers} == {champion.version}:
                 break
-            await asyncio.sleep(0.3)  # the gateway reads the alias on a short TTL
+            if time.monotonic() > deadline:
+                raise TrendingError(f"the gateway still doesn't serve {champion.version}")
+            time.sleep(0.3)
     return [
         {
             "title": title["name"],
-            "genres": prediction["genres"],
-            "highest": max(prediction["probabilities"].items(), key=lambda pair: pair[1]),
-            "prediction_id": prediction["prediction_id"],
+            "genres": answer["genres"],
+            "highest": max(answer["probabilities"].items(), key=lambda pair: pair[1]),
+            "prediction_id": answer["prediction_id"],
         }
-        for title, prediction in zip(titles, body["predictions"], strict=True)
+        for title, answer in zip(titles, answers, strict=True)
     ]
+
+
+def _items(client: httpx.Client, method: str, path: str, body: Any = None) -> list[dict[str, Any]]:
+    """The items of one of the gateway's answers; raises `TrendingError` if it refuses."""
+    try:
+        answer = client.request(method, path, json=body)
+    except httpx.HTTPError as error:
+        raise TrendingError(f"the gateway doesn't answer: {error!r}") from error
+    if answer.is_error:
+        raise TrendingError(f"the gateway answered {answer.status_code}: {answer.text}")
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
 
 
 def _result(
@@ -298,14 +303,9 @@ def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
     print_table("what came of it", ["stage", "count"], result["counts"].items())
     if result["rejected"]:
         print_table("rejected", ["reason", "count"], result["rejected"].items())
-    console.print(
-        f"champion [bold]{result['champion']}[/], macro-F1 [bold]{result['macro_f1']}[/]"
-        + (
-            f" (the new one was refused: {'; '.join(result['refused'])})"
-            if result["refused"]
-            else ""
-        )
-    )
+    console.print(f"champion [bold]{result['champion']}[/], macro-F1 [bold]{result['macro_f1']}[/]")
+    if result["refused"]:
+        console.print(shown(f"the new one was refused: {'; '.join(result['refused'])}"))
     rows = [
         [
             p["title"],

@@ -6,27 +6,27 @@ import os
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 from uuid import uuid4
 
 import psutil
 import typer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from rich.table import Table
 
 from trending_cli import clients
-from trending_cli.kafka_distribution import KafkaUnavailable, find_java, resolve_jars
-from trending_cli.output import Exit, JsonOption, console, print_json
+from trending_cli.kafka_distribution import find_java, resolve_jars
+from trending_cli.output import Exit, JsonOption, console, print_json, shown, tell
 from trending_cli.processes import SERVICES
+from trending_cli.recreated import recreated_topics, remedy
 from trending_shared.catalog import Catalog
-from trending_shared.errors import TrendingError
+from trending_shared.errors import BrokerUnavailable, TrendingError
 from trending_shared.registry import CHAMPION, ModelRegistry
 from trending_shared.settings import CommonSettings
 from trending_shared.storage import ObjectStore
 
 _MEMORY_GB, _DISK_GB = 3, 2  # what the demo was seen to need, rounded up
+Look = Callable[[CommonSettings], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,98 +61,80 @@ def _packages() -> list[Finding]:
     ]
 
 
-def _embedded_kafka() -> list[Finding]:
-    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        return []
-    findings = []
-    looks: dict[str, Callable[[], str]] = {"Java": _java, "Kafka's jars": _jars}
-    for what, look in looks.items():
-        try:
-            findings.append(Finding(what, True, look()))
-        except KafkaUnavailable as error:
-            findings.append(Finding(what, False, str(error)))
-            break
-    return findings
-
-
-def _java() -> str:
+async def _java(_: CommonSettings) -> str:
     return find_java(os.environ)
 
 
-def _jars() -> str:
-    return str(resolve_jars(os.environ))
+async def _jars(_: CommonSettings) -> str:
+    return str(resolve_jars(os.environ, tell))
 
 
-async def _kafka(common: CommonSettings) -> Finding:
-    client = AIOKafkaAdminClient(**common.kafka.connection)
-    address = common.kafka.bootstrap_servers
-    try:
-        await client.start()
+async def _broker(common: CommonSettings) -> str:
+    async with clients.admin(common.kafka) as client:
         topics = await client.list_topics()
-    except (KafkaError, OSError) as error:
-        return Finding(
-            "broker",
-            False,
-            f"nothing answers at {address} ({type(error).__name__}); `trending up` starts one",
-            needed=False,
-        )
-    finally:
-        await client.close()
-    return Finding("broker", True, f"{address}, {len(topics)} topics")
+    return f"{common.kafka.bootstrap_servers}, {len(topics)} topics"
 
 
-async def _store(common: CommonSettings) -> Finding:
+async def _topics(common: CommonSettings) -> str:
+    if topics := await recreated_topics(common):
+        raise TrendingError(remedy(topics, common))
+    return "hold all that the tables have seen"
+
+
+async def _store(common: CommonSettings) -> str:
     def probe() -> str:
         store = ObjectStore.at(common.store)
         key = f"doctor/{uuid4()}"
         if not store.put_new(key, b"1") or store.put_new(key, b"2"):
-            raise TrendingError("create-only writes aren't honoured; aliases need them")
+            raise TrendingError(f"{common.store} overwrites what it should only create")
         store.delete(key)
         pointer = ModelRegistry(store).pointer("genres")
         return f"{common.store}, {CHAMPION} {pointer.version if pointer else 'none yet'}"
 
-    try:
-        return Finding("object store", True, await asyncio.to_thread(probe))
-    except TrendingError as error:
-        return Finding("object store", False, f"STORE_URL={common.store}: {error}")
+    return await asyncio.to_thread(probe)
 
 
-async def _catalog(common: CommonSettings) -> Finding:
+async def _catalog(common: CommonSettings) -> str:
     catalog = Catalog(common.catalog)
+    url = catalog.engine.url.render_as_string(hide_password=True)
     try:
-        answers = await catalog.ping()
-        url = catalog.engine.url.render_as_string(hide_password=True)
-        return Finding("catalog", answers, url if answers else f"CATALOG_URL={url} doesn't answer")
+        if not await catalog.ping():
+            raise TrendingError(f"CATALOG_URL: {url} doesn't answer")
     finally:
         await catalog.close()
+    return url
+
+
+async def _outside(common: CommonSettings) -> list[Finding]:
+    """What is to be asked, each a finding whatever comes back."""
+    looks: dict[str, Look] = {"object store": _store, "catalog": _catalog}
+    named = bool(os.environ.get("KAFKA_BOOTSTRAP_SERVERS"))  # else the house starts its own
+    if not named:
+        looks |= {"Java": _java, "Kafka's jars": _jars}
+    looks |= {"broker": _broker, "topics": _topics}
+    findings: list[Finding] = []
+    for what, look in looks.items():
+        try:
+            findings.append(Finding(what, True, await look(common)))
+        except (TrendingError, KafkaError) as error:
+            down = isinstance(error, BrokerUnavailable)
+            findings.append(Finding(what, False, str(error), needed=named or not down))
+            if down:
+                break  # nor can topics be looked at
+    return findings
 
 
 def doctor(as_json: JsonOption = False) -> None:
     """Look whether everything is here that the house needs. Status 1 if something isn't."""
-    common = clients.settings()
-    checks: list[Callable[[CommonSettings], Awaitable[Finding]]] = [_kafka, _store, _catalog]
-
-    async def ask() -> list[Finding]:
-        return [await check(common) for check in checks]
-
-    findings = [*_machine(), *_packages(), *_embedded_kafka(), *asyncio.run(ask())]
+    findings = [*_machine(), *_packages(), *asyncio.run(_outside(clients.settings()))]
     if as_json:
-        print_json([_plain(finding) for finding in findings])
+        print_json([asdict(finding) for finding in findings])
     else:
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         for finding in findings:
-            mark = "[green]ok[/]" if finding.ok else "[red]missing[/]"
+            mark = "[green]ok[/]" if finding.ok else "[red]no[/]"
             mark = mark if finding.ok or finding.needed else "[yellow]not now[/]"
-            table.add_row(mark, finding.what, finding.found)
+            table.add_row(mark, finding.what, shown(finding.found))
         console.print(table)
     if any(finding.needed and not finding.ok for finding in findings):
         raise typer.Exit(Exit.FAILED)
-
-
-def _plain(finding: Finding) -> dict[str, Any]:
-    return {
-        "what": finding.what,
-        "ok": finding.ok,
-        "found": finding.found,
-        "needed": finding.needed,
-    }

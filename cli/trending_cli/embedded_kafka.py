@@ -13,46 +13,32 @@ import asyncio
 import base64
 import fcntl
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from string import Template
-from threading import Thread
 from types import TracebackType
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from trending_cli.kafka_distribution import RECIPE, KafkaUnavailable, find_java, resolve_jars
+from trending_cli.ports import HOST, accepts, free_ports, is_free
+from trending_cli.spawning import spawn
 from trending_shared.settings import ADDRESS_FILE
 
 __all__ = ["EmbeddedKafka", "KafkaUnavailable"]
 
-_HOST = "127.0.0.1"
-_PORTS = range(20_000, 30_000)
 _ATTEMPTS = 3
 _LOCK_PATIENCE = 3.0  # s; what a broker that was just killed takes to be gone
 _START_TIMEOUT = 90.0  # s; 3 s on a quiet laptop, far more on a crowded build machine
 _STOP_TIMEOUT = 20.0  # s
-
-# Run by Python before it turns into the JVM, which is then killed when its parent dies: by
-# PR_SET_PDEATHSIG of prctl(2), which survives execve(2). The parent may be dead already, hence the
-# look at its id.
-_DIE_WITH_PARENT = f"""
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, {int(signal.SIGKILL)})
-if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class EmbeddedKafka:
@@ -101,7 +87,7 @@ class EmbeddedKafka:
             return None
         except BlockingIOError:
             address = _read(home / ADDRESS_FILE)
-            return address if _accepts(address) else None
+            return address if accepts(address) else None
         return None
 
     @property
@@ -115,6 +101,11 @@ class EmbeddedKafka:
     def pid(self) -> int | None:
         """The JVM's process id while it runs."""
         return self._process.pid if self._process and self._process.poll() is None else None
+
+    @property
+    def status(self) -> int | None:
+        """How the JVM ended, if it did so without being told to."""
+        return self._process.poll() if self._process else None
 
     @property
     def log(self) -> Path:
@@ -186,7 +177,7 @@ class EmbeddedKafka:
         try:
             while not _try_lock(lock):
                 address = _read(self._address_file)
-                if _accepts(address) or time.monotonic() > deadline:
+                if accepts(address) or time.monotonic() > deadline:
                     process = _read(self._folder / "pid") or "unknown"
                     raise KafkaUnavailable(
                         f"Another Kafka runs or starts in {self._folder}: process {process}, "
@@ -223,10 +214,17 @@ class EmbeddedKafka:
         """Whether the broker came up; it doesn't if someone takes its port in the meantime."""
         port, controller_port = self._choose_ports()
         self._write_properties(port, controller_port)
-        self._address = f"{_HOST}:{port}"
+        self._address = f"{HOST}:{port}"
         _write(self._address_file, self._address)
         log_start = self.log.stat().st_size if self.log.exists() else 0
-        self._process = process = self._spawn([*java, "kafka.Kafka", "server.properties"], lock)
+        self._process = process = spawn(
+            [*java, "kafka.Kafka", "server.properties"],
+            env=self._environ,
+            log=self.log,
+            cwd=self._folder,
+            at_our_end=signal.SIGKILL,
+            keep_open=[lock],
+        )
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(process.pid).encode(), 0)
         # In a thread of its own: the caller's may be running an event loop already.
@@ -238,6 +236,7 @@ class EmbeddedKafka:
                 self.kill()
                 raise
         if ready:
+            self._port = port  # clients know it by now: the next start takes it or fails
             return True
         self.kill()
         with self.log.open("rb") as log:
@@ -250,11 +249,11 @@ class EmbeddedKafka:
     def _choose_ports(self) -> tuple[int, int]:
         port, controller_port = free_ports(2)
         if self._port is not None:
-            if not _is_free(self._port):
-                raise KafkaUnavailable(f"Port {self._port} on {_HOST} is taken: choose another")
+            if not is_free(self._port):
+                raise KafkaUnavailable(f"Port {self._port} on {HOST} is taken: choose another")
             return self._port, controller_port
         before = _read(self._address_file).rpartition(":")[2]
-        if before.isdigit() and _is_free(int(before)):
+        if before.isdigit() and is_free(int(before)):
             return int(before), controller_port
         return port, controller_port
 
@@ -263,35 +262,6 @@ class EmbeddedKafka:
         filled = template.substitute(port=port, controller_port=controller_port)
         _write(self._folder / "server.properties", filled)
 
-    def _spawn(self, command: list[str], lock: int) -> subprocess.Popen[bytes]:
-        if sys.platform == "linux":
-            wrapper = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
-            command = [*wrapper, *command]
-        spawned: Future[subprocess.Popen[bytes]] = Future()
-
-        def keep() -> None:
-            try:
-                with self.log.open("ab") as log:
-                    process = subprocess.Popen(
-                        command,
-                        cwd=self._folder,
-                        env=dict(self._environ),
-                        stdin=subprocess.DEVNULL,
-                        stdout=log,
-                        stderr=log,
-                        pass_fds=[lock],
-                        process_group=0,
-                    )
-            except OSError as error:
-                spawned.set_exception(error)
-                return
-            spawned.set_result(process)
-            process.wait()
-
-        # To PR_SET_PDEATHSIG the parent is the thread that forked: it has to outlive the JVM.
-        Thread(target=keep, name="kafka-keeper", daemon=True).start()
-        return spawned.result()
-
     async def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> bool:
         """False once the process has ended, or if it doesn't answer in time."""
         formatted = (self._folder / "data" / "meta.properties").read_text()
@@ -299,7 +269,7 @@ class EmbeddedKafka:
         cluster = found[1] if found else ""
         deadline = time.monotonic() + _START_TIMEOUT
         while process.poll() is None and time.monotonic() < deadline:
-            if _accepts(self.address) and await _serves(self.address, cluster):
+            if accepts(self.address) and await _serves(self.address, cluster):
                 return True
             await asyncio.sleep(0.1)
         return False
@@ -329,36 +299,6 @@ def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
-    return True
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on right now.
-
-    Not from bind(0): a client that keeps trying a dead port of the ephemeral range can be connected
-    to itself (RFC 9293, simultaneous open), and would hold the port against the broker's return.
-    """
-    free = (port for port in random.sample(_PORTS, len(_PORTS)) if _is_free(port))
-    return [next(free) for _ in range(count)]
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As the JVM does it: lingering connections of an earlier broker don't keep the port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except OSError:
-            return False
-    return True
-
-
-def _accepts(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=1).close()
-    except (OSError, ValueError):
         return False
     return True
 

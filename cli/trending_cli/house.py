@@ -1,9 +1,13 @@
 """The house as one thing: Kafka, the six services, and what they are told."""
 
+import asyncio
 import os
+import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,7 +15,11 @@ from pathlib import Path
 from types import FrameType
 
 from trending_cli.embedded_kafka import EmbeddedKafka
-from trending_cli.processes import SERVICES, Stack
+from trending_cli.output import warn
+from trending_cli.ports import is_free
+from trending_cli.processes import SERVICES, ServiceDied, Stack
+from trending_cli.recreated import recreated_topics, remedy
+from trending_shared.errors import SettingInvalid, TrendingError
 from trending_shared.settings import CommonSettings, KafkaSettings
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +44,19 @@ class House:
 
     def url(self, name: str) -> str:
         return self.stack.children[name].url
+
+    def wait(self) -> None:
+        """Stay until Ctrl-C, which ends this as it is meant to.
+
+        Raises:
+            ServiceDied: something died too often.
+        """
+        try:
+            while self.stack.failed is None:
+                time.sleep(0.2)
+        except KeyboardInterrupt:
+            return
+        raise ServiceDied(self.stack.failed)
 
 
 def code_version() -> str:
@@ -71,10 +92,15 @@ def running_house(
     Raises:
         KafkaUnavailable: Kafka can't be started; the message says what to install.
         ServiceDied: a service didn't come up.
+        SettingInvalid: a fixed port is taken.
+        Unavailable: a Kafka that was named, or the store, doesn't answer.
     """
+    for name, port in (ports or {}).items():
+        if name in services and not is_free(port):
+            raise SettingInvalid(f"port {port}, meant for {name}, is taken; choose another")
     home = home.absolute()
     home.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack_of_exits:
+    with ExitStack() as exits:
         given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
         embedded = None
         if given:
@@ -83,7 +109,7 @@ def running_house(
         else:
             embedded = EmbeddedKafka(home, on_progress=tell)
             bootstrap = embedded.start()
-            stack_of_exits.callback(embedded.stop)
+            exits.callback(embedded.stop)
         stack = Stack(
             home=home,
             env={
@@ -94,26 +120,46 @@ def running_house(
                 **(env or {}),
             },
             on_event=tell,
+            kafka=embedded,
         )
-        if embedded:
-            stack.others["kafka"] = lambda: embedded.pid
+        house = House(home=home, bootstrap=bootstrap, embedded=embedded, stack=stack)
+        with ThreadPoolExecutor(1) as pool:  # the caller's may be running an event loop already
+            topics = pool.submit(asyncio.run, recreated_topics(house.settings)).result()
+        if topics:
+            warn(remedy(topics, house.settings))
         for name in services:
             stack.add_service(name, port=(ports or {}).get(name))
-        stack_of_exits.callback(stack.stop)
+        exits.callback(stack.stop)
+        exits.callback(tell, "stopping the services")
         tell(f"starting {', '.join(services)}")
         stack.start()
         # The gateway is ready only with a model, and the first model comes out of the others.
         stack.wait_until(
             {name: "/healthz" if name == "inference" else "/readyz" for name in services}
         )
-        yield House(home=home, bootstrap=bootstrap, embedded=embedded, stack=stack)
-        tell("stopping the services")
+        yield house
+
+
+def empty(home: Path) -> None:
+    """Remove a home with all that was kept in it.
+
+    Raises:
+        TrendingError: it is in use, or isn't a home of ours.
+    """
+    if EmbeddedKafka.running(home):
+        raise TrendingError(f"{home} is in use; stop what runs there first")
+    if not home.exists():
+        return
+    if not any((home / name).is_dir() for name in ("kafka", "logs")):
+        raise TrendingError(f"{home} isn't a home of ours; empty it yourself")
+    shutil.rmtree(home)
 
 
 def end_on_sigterm() -> None:
-    """Let SIGTERM unwind like Ctrl-C does, so that nothing is left running."""
+    """Let SIGTERM, and a terminal that is closed, unwind like Ctrl-C does."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import typer
@@ -10,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from trending_cli import clients
-from trending_cli.output import Exit, JsonOption, console, fail, print_facts, print_json, run_async
+from trending_cli.output import Exit, JsonOption, console, fail, print_facts, print_json, shown
 from trending_cli.walk import Walk, watching
 from trending_shared.events import ScrapeJob
 from trending_shared.messages import first_message
@@ -32,23 +33,24 @@ async def publish_job(common: CommonSettings, job: ScrapeJob, job_id: UUID) -> N
 def publish(
     source: Annotated[str, typer.Argument(help="Name of the source, as the scraper knows it.")],
     url: Annotated[str, typer.Argument(help="Where to begin: a list page or a title's page.")],
-    page: Annotated[str, typer.Option(help="What the URL is: list or detail.")] = "list",
-    max_pages: Annotated[int, typer.Option(min=1, help="List pages to follow at most.")] = 1000,
+    page: Annotated[Literal["list", "detail"], typer.Option(help="What the URL is.")] = "list",
+    max_pages: Annotated[
+        int, typer.Option(min=1, max=100_000, help="List pages to follow at most.")
+    ] = 1000,
     id: Annotated[UUID | None, typer.Option(help="Id of the job; a new one if left out.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Wait until it is done.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Publish a scrape job."""
-    if page not in ("list", "detail"):
-        raise fail("--page is list or detail", Exit.USAGE)
-    job = ScrapeJob(
-        source=source, url=url, page="list" if page == "list" else "detail", max_pages=max_pages
-    )
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise fail(f"{url} isn't a http:// or https:// URL", Exit.USAGE)
+    job = ScrapeJob(source=source, url=url, page=page, max_pages=max_pages)
     job_id = id or uuid4()
     common = clients.settings()
-    run_async(publish_job(common, job, job_id))
+    asyncio.run(publish_job(common, job, job_id))
     if follow:
-        run_async(_report(common, job_id, follow=True, as_json=as_json))
+        asyncio.run(_report(common, job_id, follow=True, as_json=as_json))
     elif as_json:
         print_json({"job_id": job_id})
     else:
@@ -62,12 +64,10 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show how far a job has come. Status 3: no such job; 1: something of it is parked."""
-    run_async(_report(clients.settings(), job, follow=follow, as_json=as_json))
+    asyncio.run(_report(clients.settings(), job, follow=follow, as_json=as_json))
 
 
 async def _report(common: CommonSettings, job: UUID, *, follow: bool, as_json: bool) -> None:
-    async with clients.reader(common):
-        pass  # a clear message if Kafka isn't there
     async with watching(common.kafka, job) as watcher:
         walk = watcher.walks[job]
         quiet = as_json or not console.is_terminal
@@ -79,20 +79,23 @@ async def _report(common: CommonSettings, job: UUID, *, follow: bool, as_json: b
                     live.update(progress_table(walk, time.monotonic() - started), refresh=True)
                 if await watcher.caught_up() and (walk.settled or not follow):
                     break
-                await asyncio.sleep(0)
     if walk.count(ScrapeJob) == 0:
         raise fail(f"no job {job} in {ScrapeJob.topic}", Exit.NOT_FOUND)
     if as_json:
         print_json(summary(walk))
     else:
         print_facts({name.replace("_", " "): value for name, value in walk.counts.items()})
-        console.print(f"rejected: {dict(walk.rejected)}" if walk.rejected else "none rejected")
+        for reason, number in walk.rejected.most_common():
+            console.print(shown(f"{number} rejected: {reason}"))
+        for id, reason in walk.parked.items():
+            console.print(shown(f"parked: {id}, {reason}"))
         console.print("[green]done[/]" if walk.settled else "[yellow]under way[/]")
     if walk.parked:
         raise typer.Exit(Exit.FAILED)
 
 
 def summary(walk: Walk) -> dict[str, object]:
+    """A walk as one JSON document."""
     return {
         "job_id": walk.job_id,
         "done": walk.settled,

@@ -1,18 +1,22 @@
 """`trending lineage`: from a prediction back to the page it came from, and once more forward."""
 
+import asyncio
 from typing import Annotated
 
 import typer
+from rich.text import Text
 from rich.tree import Tree
 
 from trending_cli import clients
-from trending_cli.output import Exit, JsonOption, console, fail, print_json, run_async
+from trending_cli.output import Exit, JsonOption, console, print_json, shown
 from trending_shared.catalog import Catalog
-from trending_shared.errors import Unavailable
-from trending_shared.lineage import Lineage, PredictionUnknown, trace_prediction
+from trending_shared.errors import StoreUnavailable
+from trending_shared.lineage import Lineage, trace_prediction
 from trending_shared.registry import ModelRegistry
 from trending_shared.settings import CommonSettings
 from trending_shared.storage import ObjectStore
+
+_MOST_TEXT = 200  # characters of the text that a model read
 
 
 def lineage(
@@ -21,12 +25,7 @@ def lineage(
     as_json: JsonOption = False,
 ) -> None:
     """Tell where a prediction came from. Status 1 if a replay differs or a page was changed."""
-    try:
-        found = run_async(_trace(clients.settings(), prediction, replay=replay))
-    except PredictionUnknown as error:
-        raise fail(f"{error}; the monitor may not have recorded it yet", Exit.NOT_FOUND) from error
-    except Unavailable as error:
-        raise fail(str(error), Exit.UNREACHABLE) from error
+    found = asyncio.run(_trace(clients.settings(), prediction, replay=replay))
     if as_json:
         print_json(found)
     else:
@@ -41,6 +40,8 @@ async def _trace(common: CommonSettings, prediction: str, *, replay: bool) -> Li
     store = ObjectStore.at(common.store)
     catalog = Catalog(common.catalog)
     try:
+        if not await catalog.ping():
+            raise StoreUnavailable("the catalog doesn't answer; see `trending doctor`")
         await catalog.create()
         return await trace_prediction(
             prediction,
@@ -55,32 +56,32 @@ async def _trace(common: CommonSettings, prediction: str, *, replay: bool) -> Li
 
 def _tree(found: Lineage) -> Tree:
     served = found.prediction
-    tree = Tree(f"[bold]prediction {served.prediction_id}[/] of {served.served_at:%Y-%m-%d %H:%M}")
-    tree.add(f"genres {', '.join(served.genres) or '(abstained)'}; text hash {served.text_hash}")
+    tree = Tree(_node("prediction", served.prediction_id, f"of {served.served_at:%Y-%m-%d %H:%M}"))
+    tree.add(shown(f"genres {', '.join(served.genres) or '(abstained)'}"))
+    tree.add(shown(f"text {served.text[:_MOST_TEXT]}, hash {served.text_hash}"))
     branch = tree
-    if found.model:
-        model = found.model
-        branch = branch.add(
-            f"[bold]model {model.name} {model.version}[/] {model.algorithm}, "
-            f"code {model.code_version}, training {model.training_id}"
-        )
-    if found.dataset:
-        dataset = found.dataset
+    if model := found.model:
+        told = f"{model.algorithm}, code {model.code_version}, training {model.training_id}"
+        branch = branch.add(_node("model", f"{model.name} {model.version}", told))
+    if dataset := found.dataset:
         tables = ", ".join(f"{name} at version {v}" for name, v in dataset.tables.items())
-        branch = branch.add(
-            f"[bold]dataset {dataset.dataset_id}[/] {dataset.rows} rows, "
-            f"{dataset.labelled} labelled, from {tables}"
-        )
+        told = f"{dataset.rows} rows, {dataset.labelled} labelled, from {tables}"
+        branch = branch.add(_node("dataset", dataset.dataset_id, told))
     for row in found.rows:
         why = " and ".join(
             name for name, same in (("title", row.same_title), ("text", row.same_text)) if same
         )
-        place = branch.add(f"[bold]row {row.title_id}[/] in the {row.found_in}, the same {why}")
-        mark = "[green]verified[/]" if row.page.verified else "[red]not verified[/]"
-        place.add(f"[bold]page[/] {row.page.url}\n{row.page.key}\nsha256 {row.page.hash} {mark}")
+        place = branch.add(_node("row", row.title_id, f"in the {row.found_in}, the same {why}"))
+        page = place.add(_node("page", row.page.url, "" if row.page.verified else "not verified"))
+        page.add(shown(f"{row.page.key}, sha256 {row.page.hash}"))
     for gap in found.gaps:
-        tree.add(f"[yellow]gap:[/] {gap}")
+        tree.add(_node("gap", "", gap))
     if found.replay:
-        verdict = "[green]the same[/]" if found.replay.equal else "[red]different[/]"
-        tree.add(f"[bold]replay[/] {verdict}, largest difference {found.replay.max_difference:.1e}")
+        verdict = "the same" if found.replay.equal else "different"
+        largest = f"largest difference {found.replay.max_difference:.1e}"
+        tree.add(_node("replay", verdict, largest))
     return tree
+
+
+def _node(kind: str, name: str, told: str) -> Text:
+    return Text(f"{kind} ", "bold") + shown(" ".join(filter(None, (name, told))))

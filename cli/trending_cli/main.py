@@ -1,28 +1,60 @@
 """The `trending` command line."""
 
-import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from aiokafka.errors import KafkaError
+from typer.core import TyperGroup
 
 from trending_cli import dead_letters, jobs, models, topics
 from trending_cli.demo import demo
 from trending_cli.doctor import doctor
 from trending_cli.house import end_on_sigterm, running_house
 from trending_cli.lineage import lineage
-from trending_cli.output import Exit, console, errors, fail, print_json
+from trending_cli.output import Exit, console, fail, print_json, tell
 from trending_cli.processes import SERVICES
-from trending_shared.errors import TrendingError
+from trending_shared.errors import (
+    BrokerUnavailable,
+    ModelNotFound,
+    SettingInvalid,
+    StoreUnavailable,
+    TrendingError,
+)
+from trending_shared.lineage import PredictionUnknown
+from trending_shared.logs import configure_logs
 from trending_shared.settings import DEFAULT_HOME
 
+_STATUSES: dict[type[Exception], Exit] = {
+    SettingInvalid: Exit.USAGE,
+    ModelNotFound: Exit.NOT_FOUND,
+    PredictionUnknown: Exit.NOT_FOUND,
+    BrokerUnavailable: Exit.UNREACHABLE,
+    StoreUnavailable: Exit.UNREACHABLE,
+    KafkaError: Exit.UNREACHABLE,
+    TrendingError: Exit.FAILED,
+}  # the first that fits
+
+
+class _Commands(TyperGroup):
+    """Turns the errors we raise on purpose into one line and an exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (TrendingError, KafkaError) as error:
+            status = next(code for kind, code in _STATUSES.items() if isinstance(error, kind))
+            raise fail(str(error), status) from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Trending Now: which films and shows are rising, what kind each is, and why.",
     epilog="Exit statuses: 0 done · 1 failed, or something is parked · 2 wrong usage or setting · "
-    "3 not found · 4 Kafka unreachable · 130 interrupted",
+    "3 not found · 4 Kafka or the store unreachable · 130 interrupted",
 )
 app.command()(demo)
 app.command()(lineage)
@@ -38,7 +70,9 @@ def up(
     service: Annotated[
         list[str] | None, typer.Option(help="Only this service; may be repeated.")
     ] = None,
-    home: Annotated[Path, typer.Option(help="Where everything is kept.")] = DEFAULT_HOME,
+    home: Annotated[
+        Path, typer.Option(envvar="TRENDING_HOME", help="Where everything is kept.")
+    ] = DEFAULT_HOME,
     port: Annotated[int, typer.Option(help="Port of the gateway.")] = 8080,
     as_json: Annotated[bool, typer.Option("--json", help="Addresses as one JSON line.")] = False,
 ) -> None:
@@ -48,28 +82,22 @@ def up(
         raise fail(f"no service {', '.join(unknown)}; there are {', '.join(SERVICES)}", Exit.USAGE)
     end_on_sigterm()
     names = tuple(service or SERVICES)
-    try:
-        with running_house(
-            home,
-            services=names,
-            ports={"inference": port},
-            tell=lambda text: errors.print(f"[dim]{text}[/]", highlight=False),
-        ) as house:
-            addresses = {name: house.url(name) for name in names}
-            if as_json:
-                print_json({"kafka": house.bootstrap, **addresses})
-            else:
-                for name, url in {"kafka": house.bootstrap, **addresses}.items():
-                    console.print(f"{name:<11} {url}")
-                console.print("Ctrl-C stops everything")
-            while house.stack.failed is None:
-                time.sleep(0.5)
-            raise fail(house.stack.failed)
-    except KeyboardInterrupt:
-        raise typer.Exit(Exit.OK) from None
-    except TrendingError as error:
-        raise fail(str(error)) from error
+    with running_house(home, services=names, ports={"inference": port}, tell=tell) as house:
+        addresses = {"kafka": house.bootstrap, **{name: house.url(name) for name in names}}
+        if as_json:
+            print_json(addresses)
+        else:
+            for name, url in addresses.items():
+                console.print(f"{name:<11} {url}")
+            console.print("Ctrl-C stops everything")
+        house.wait()
+
+
+def main() -> None:
+    """The `trending` command: libraries log nothing, errors are ours to tell."""
+    configure_logs(service="cli", level="CRITICAL")
+    app()
 
 
 if __name__ == "__main__":
-    app()
+    main()

@@ -1,5 +1,6 @@
-"""`trending models`: what the registry holds and which model is in force."""
+"""`trending models`: what the registry holds, which model is in force, and a new one on request."""
 
+import asyncio
 from datetime import UTC, datetime
 from getpass import getuser
 from typing import Annotated
@@ -11,20 +12,22 @@ from trending_cli.output import (
     Exit,
     JsonOption,
     console,
+    errors,
     fail,
     print_facts,
     print_json,
     print_table,
-    run_async,
+    shown,
 )
-from trending_shared.errors import AliasMoved, ModelNotFound
-from trending_shared.events import ModelPromoted
-from trending_shared.messages import first_message
-from trending_shared.registry import CHAMPION, Manifest, ModelRegistry, Pointer
+from trending_cli.walk import Walk, watching
+from trending_shared.events import ModelPromoted, ModelRefused, ModelRegistered, TrainingRequested
+from trending_shared.messages import Message, first_message
+from trending_shared.registry import CHAMPION, Manifest, ModelRegistry
 from trending_shared.settings import CommonSettings
 from trending_shared.storage import ObjectStore
+from trending_shared.topics import all_event_topics, ensure_topics
 
-app = typer.Typer(no_args_is_help=True, help="See, promote and roll back models.")
+app = typer.Typer(no_args_is_help=True, help="See, train, promote and roll back models.")
 
 NameOption = Annotated[str, typer.Option("--model", help="The registry's name of the task.")]
 
@@ -70,16 +73,82 @@ def show(
         return
     facts = manifest.model_dump(exclude={"metrics", "reference", "thresholds", "labels", "card"})
     print_facts(facts)
-    per_genre = manifest.metrics.get("per_genre", {})
+    metrics = manifest.metrics
+    columns = ["genre", "threshold", "F1", "precision", "recall", "titles", "given"]
     rows = [
-        [genre, *(f"{scores[k]:.3f}" for k in ("f1", "precision", "recall")), scores["support"]]
-        for genre, scores in per_genre.items()
+        [
+            genre,
+            f"{manifest.thresholds[genre]:.2f}" if genre in manifest.thresholds else None,
+            *(f"{of[name]:.3f}" for name in ("f1", "precision", "recall")),
+            of["support"],
+            of["given"],
+        ]
+        for genre, of in metrics.get("genres", {}).items()
     ]
-    print_table(
-        f"macro-F1 {manifest.metrics['macro_f1']:.4f}",
-        ["genre", "F1", "precision", "recall", "support"],
-        rows,
-    )
+    print_table(f"macro-F1 {metrics['macro_f1']:.4f}", columns, rows)
+    kinds = [
+        [kind, *(f"{of[k]:.4f}" for k in ("macro_f1", "micro_f1")), of["rows"]]
+        for kind, of in metrics.get("kinds", {}).items()
+    ]
+    print_table("by kind", ["kind", "macro-F1", "micro-F1", "titles"], kinds)
+
+
+@app.command()
+def train(
+    dataset: Annotated[str | None, typer.Option(help="Its id; the newest if left out.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; it travels with the request.")] = "by hand",
+    wait: Annotated[bool, typer.Option("--wait", help="Until the gate has decided.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Have a model trained. With --wait, status 1 if it was refused."""
+    request = first_message(TrainingRequested(reason=reason, dataset_id=dataset))
+    walk = asyncio.run(_request(clients.settings(), request, wait=wait))
+    promoted, refused = walk.first_of(ModelPromoted), walk.first_of(ModelRefused)
+    parked = walk.parked.get(request.id)
+    if as_json:
+        print_json(
+            {
+                "training_id": request.id,
+                "promoted": promoted.model_version if promoted else None,
+                "refused": refused.reasons if refused else None,
+                "parked": parked,
+            }
+        )
+    elif promoted:
+        console.print(f"[green]champion is now {promoted.model_version}[/]", highlight=False)
+        console.print(shown("; ".join(promoted.reasons)))
+    elif refused:
+        console.print("[yellow]refused, the champion stays[/]")
+        console.print(shown("; ".join(refused.reasons)))
+    elif parked:
+        console.print(shown(f"the trainer parked the request: {parked}"))
+    else:
+        console.print(f"requested training [bold]{request.id}[/]")
+    if refused or parked:
+        raise typer.Exit(Exit.FAILED)
+
+
+async def _request(
+    common: CommonSettings, request: Message[TrainingRequested], *, wait: bool
+) -> Walk:
+    """Publish a request for a training and, if told to, see its walk to the end."""
+    kafka, id = common.kafka, request.id
+    async with clients.publisher(common) as sender:
+        topics = all_event_topics(partitions=kafka.partitions)
+        await ensure_topics(topics, kafka.connection, kafka.replication_factor)
+        if not wait:
+            await sender.publish([request])
+            return Walk(id)
+        async with watching(kafka, id, from_now=True) as watcher:
+            walk = watcher.walks[id]
+            await sender.publish([request])
+            with errors.status(f"training {id}") as status:
+                while not (
+                    walk.count(ModelPromoted) or walk.count(ModelRefused) or id in walk.parked
+                ):
+                    await watcher.poll()
+                    status.update(f"training {id}, {walk.count(ModelRegistered)} models yet")
+    return walk
 
 
 @app.command()
@@ -93,7 +162,7 @@ def promote(
     common = clients.settings()
     registry = _registry(common)
     manifest = _manifest(registry, model, version)
-    _move(common, registry, manifest, (reason,), as_json=as_json)
+    asyncio.run(_move(common, registry, manifest, (reason,), as_json=as_json))
 
 
 @app.command()
@@ -107,19 +176,16 @@ def rollback(model: NameOption = "genres", as_json: JsonOption = False) -> None:
         raise fail(f"{model} has had no other champion", Exit.NOT_FOUND)
     manifest = registry.manifest(model, before[-1].version)
     reasons = (f"rolled back from {history[-1].version}",)
-    _move(common, registry, manifest, reasons, as_json=as_json)
+    asyncio.run(_move(common, registry, manifest, reasons, as_json=as_json))
 
 
 def _manifest(registry: ModelRegistry, model: str, version: str) -> Manifest:
-    try:
-        if version == CHAMPION:
-            return registry.champion(model)
-        return registry.manifest(model, version)
-    except ModelNotFound as error:
-        raise fail(str(error), Exit.NOT_FOUND) from error
+    if version == CHAMPION:
+        return registry.champion(model)
+    return registry.manifest(model, version)
 
 
-def _move(
+async def _move(
     common: CommonSettings,
     registry: ModelRegistry,
     manifest: Manifest,
@@ -130,7 +196,7 @@ def _move(
     seen = registry.pointer(manifest.name)
     if seen and seen.version == manifest.version:
         raise fail(f"{manifest.version} is the champion already")
-    try:
+    async with clients.publisher(common) as sender:  # first: nothing moves that can't be told
         pointer = registry.move(
             manifest.name,
             manifest.version,
@@ -139,25 +205,16 @@ def _move(
             moved_by=f"{getuser()} by command",
             at=datetime.now(UTC),
         )
-    except AliasMoved as error:
-        raise fail(f"{error}; look again before you decide") from error
-    run_async(_announce(common, manifest.name, pointer, seen))
+        event = ModelPromoted(
+            model=manifest.name,
+            model_version=pointer.version,
+            alias=CHAMPION,
+            number=pointer.number,
+            previous=seen.version if seen else None,
+            reasons=pointer.reasons,
+        )
+        await sender.publish([first_message(event)])
     if as_json:
         print_json(pointer)
     else:
         console.print(f"[green]{manifest.name} champion is now {pointer.version}[/]")
-
-
-async def _announce(
-    common: CommonSettings, model: str, pointer: Pointer, previous: Pointer | None
-) -> None:
-    event = ModelPromoted(
-        model=model,
-        model_version=pointer.version,
-        alias=CHAMPION,
-        number=pointer.number,
-        previous=previous.version if previous else None,
-        reasons=pointer.reasons,
-    )
-    async with clients.publisher(common) as sender:
-        await sender.publish([first_message(event)])

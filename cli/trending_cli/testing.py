@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from trending_cli.embedded_kafka import EmbeddedKafka, free_ports
+from trending_cli.embedded_kafka import EmbeddedKafka
 from trending_cli.kafka_distribution import RECIPE, kafka_version
+from trending_cli.ports import free_ports
 from trending_shared.settings import KafkaSettings, variable_name
 
 

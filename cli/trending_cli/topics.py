@@ -2,13 +2,23 @@
 
 import asyncio
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from trending_cli import clients
-from trending_cli.output import Exit, JsonOption, console, fail, print_json, print_table, run_async
+from trending_cli.output import (
+    Exit,
+    JsonOption,
+    console,
+    fail,
+    print_document,
+    print_json,
+    print_table,
+    shown,
+)
 from trending_shared.events import EVENTS
 from trending_shared.settings import CommonSettings
 from trending_shared.topics import list_partitions
@@ -19,7 +29,7 @@ app = typer.Typer(no_args_is_help=True, help="Look into Kafka's topics.")
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
     """List topics with their partitions and records."""
-    rows = run_async(_sizes(clients.settings()))
+    rows = asyncio.run(_sizes(clients.settings()))
     if as_json:
         print_json([{"topic": t, "partitions": p, "records": n} for t, p, n in rows])
     else:
@@ -27,7 +37,7 @@ def list_(as_json: JsonOption = False) -> None:
 
 
 async def _sizes(common: CommonSettings) -> list[tuple[str, int, int]]:
-    async with clients.reader(common) as reader:
+    async with clients.reader(common.kafka) as reader:
         partitions = await list_partitions(common.kafka.connection)
         first = await reader.beginning_offsets(partitions)
         last = await reader.end_offsets(partitions)
@@ -41,7 +51,7 @@ async def _sizes(common: CommonSettings) -> list[tuple[str, int, int]]:
 @app.command()
 def lag(as_json: JsonOption = False) -> None:
     """Show for each consumer group how many records it has yet to handle."""
-    rows = run_async(_lag(clients.settings()))
+    rows = asyncio.run(_lag(clients.settings()))
     if as_json:
         print_json([{"group": g, "topic": t, "partition": p, "lag": n} for g, t, p, n in rows])
     else:
@@ -50,7 +60,7 @@ def lag(as_json: JsonOption = False) -> None:
 
 async def _lag(common: CommonSettings) -> list[tuple[str, str, int, int]]:
     rows = []
-    async with clients.admin(common) as admin, clients.reader(common) as reader:
+    async with clients.admin(common.kafka) as admin, clients.reader(common.kafka) as reader:
         for group, *_ in await admin.list_consumer_groups():
             committed = await admin.list_consumer_group_offsets(group)
             ends = await reader.end_offsets(list(committed))
@@ -68,30 +78,22 @@ def tail(
     as_json: JsonOption = False,
 ) -> None:
     """Show the newest records of a topic, headers and body."""
-    run_async(_tail(clients.settings(), topic, count, follow=follow, as_json=as_json))
+    asyncio.run(_tail(clients.settings(), topic, count, follow=follow, as_json=as_json))
 
 
 async def _tail(
     common: CommonSettings, topic: str, count: int, *, follow: bool, as_json: bool
 ) -> None:
-    async with clients.reader(common) as reader:
+    async with clients.reader(common.kafka) as reader:
         everything = await list_partitions(common.kafka.connection)
         partitions = [partition for partition in everything if partition.topic == topic]
         if not partitions:
             known = ", ".join(sorted(event.topic for event in EVENTS))
             raise fail(f"no topic {topic}; those of events are {known}", Exit.NOT_FOUND)
-        reader.assign(partitions)
         ends = await reader.end_offsets(partitions)
         firsts = await reader.beginning_offsets(partitions)
-        for partition in partitions:
-            reader.seek(partition, max(firsts[partition], ends[partition] - count))
-        records: list[Any] = []
-        left = {p: end for p, end in ends.items() if end > firsts[p]}
-        while left:
-            for partition, batch in (await reader.getmany(timeout_ms=500)).items():
-                records += batch
-                if batch and batch[-1].offset + 1 >= left.get(partition, 0):
-                    left.pop(partition, None)
+        starts = {each: max(firsts[each], ends[each] - count) for each in partitions}
+        records = [record async for record in clients.read_to_end(reader, starts)]
         records.sort(key=lambda record: (record.timestamp, record.partition, record.offset))
         for record in records[-count:]:
             _show(record, as_json=as_json)
@@ -99,14 +101,14 @@ async def _tail(
             for batch in (await reader.getmany(timeout_ms=500)).values():
                 for record in batch:
                     _show(record, as_json=as_json)
-            await asyncio.sleep(0)
 
 
 def describe(record: Any) -> dict[str, Any]:
     """A record as plain data; what isn't UTF-8 or JSON is shown as text."""
-    headers: dict[str, str | None] = defaultdict(lambda: None)
-    for name, value in record.headers:
-        headers[name] = None if value is None else value.decode(errors="replace")
+    headers = {
+        name: None if value is None else value.decode(errors="replace")
+        for name, value in record.headers
+    }
     text = (record.value or b"").decode(errors="replace")
     try:
         body: Any = json.loads(text)
@@ -117,7 +119,7 @@ def describe(record: Any) -> dict[str, Any]:
         "partition": record.partition,
         "offset": record.offset,
         "key": record.key.decode(errors="replace") if record.key else None,
-        "headers": dict(headers),
+        "headers": headers,
         "body": body,
     }
 
@@ -128,9 +130,7 @@ def _show(record: Any, *, as_json: bool) -> None:
         print_json(described)
         return
     headers = described["headers"]
-    console.print(
-        f"[bold]{record.topic}:{record.partition}:{record.offset}[/] "
-        f"{headers.get('ce_time') or ''} {headers.get('ce_type') or ''} key={described['key']}",
-        highlight=False,
-    )
-    console.print_json(data=described["body"])
+    place = Text(f"{record.topic}:{record.partition}:{record.offset} ", "bold")
+    facts = [headers.get("ce_time"), headers.get("ce_type"), f"key={described['key']}"]
+    console.print(place + shown(" ".join(filter(None, facts))), soft_wrap=True)
+    print_document(described["body"])

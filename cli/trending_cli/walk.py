@@ -15,17 +15,13 @@ from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from trending_cli import clients
 from trending_shared.delivery import REASON
 from trending_shared.errors import Rejected
 from trending_shared.events import (
     EVENTS,
-    DatasetPublished,
-    DatasetRequested,
     Event,
     FeaturesComputed,
-    ModelPromoted,
-    ModelRefused,
-    ModelRegistered,
     RecordRejected,
     ReviewCleaned,
     ReviewScraped,
@@ -38,13 +34,6 @@ from trending_shared.settings import KafkaSettings
 from trending_shared.topics import list_partitions
 
 E = TypeVar("E", bound=Event)
-_KEPT: tuple[type[Event], ...] = (
-    DatasetRequested,
-    DatasetPublished,
-    ModelRegistered,
-    ModelPromoted,
-    ModelRefused,
-)  # few a job; the others are only counted
 
 
 @dataclass
@@ -73,7 +62,7 @@ class Walk:
     rejected: Counter[str] = field(default_factory=Counter)
     rejected_titles: set[UUID] = field(default_factory=set)
     spans: dict[type[Event], Span] = field(default_factory=dict)
-    kept: list[Message[Any]] = field(default_factory=list)
+    firsts: dict[type[Event], Event] = field(default_factory=dict)
 
     def add(self, message: Message[Any]) -> None:
         """Take note of an event; the same event twice counts once."""
@@ -93,20 +82,14 @@ class Walk:
             self.rejected[message.event.reason] += 1
             if message.event.record == "title":
                 self.rejected_titles.add(message.id)
-        if kind in _KEPT:
-            self.kept.append(message)
-
-    def park(self, id: UUID, reason: str) -> None:
-        self.parked[id] = reason
+        self.firsts.setdefault(kind, message.event)
 
     def count(self, kind: type[Event]) -> int:
         return len(self.ids.get(kind, ()))
 
     def first_of(self, kind: type[E]) -> E | None:
-        return next((m.event for m in self.kept if isinstance(m.event, kind)), None)
-
-    def all_of(self, kind: type[E]) -> list[E]:
-        return [m.event for m in self.kept if isinstance(m.event, kind)]
+        """The first event of a class that was seen."""
+        return cast("E | None", self.firsts.get(kind))
 
     def waiting(self, *kinds: type[Event]) -> int:
         """How many events of these kinds nothing has come of yet."""
@@ -155,12 +138,14 @@ class WalkWatcher:
 
     def _take(self, record: ConsumerRecord) -> None:
         headers = dict(record.headers)
-        walk = self._walk_of(headers.get("ce_correlationid"))
+        correlation = _uuid(headers.get("ce_correlationid"))
+        walk = self.walks.get(correlation) if correlation else None
         if walk is None:
             return
         if record.topic.endswith("-dlq"):
             reason = headers.get(REASON) or b"unknown"
-            walk.park(UUID(headers["ce_id"].decode()), reason.decode(errors="replace"))
+            if id := _uuid(headers.get("ce_id")):
+                walk.parked[id] = reason.decode(errors="replace")
             return
         try:
             walk.add(
@@ -173,12 +158,6 @@ class WalkWatcher:
         except Rejected:
             return  # whoever consumes it parks it, and we see that
 
-    def _walk_of(self, correlation: bytes | None) -> Walk | None:
-        try:
-            return self.walks.get(UUID((correlation or b"").decode()))
-        except ValueError:
-            return None
-
     async def caught_up(self) -> bool:
         """Whether everything that was in the log a moment ago has been read."""
         ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
@@ -188,14 +167,23 @@ class WalkWatcher:
         return True
 
 
-@asynccontextmanager
-async def watching(kafka: KafkaSettings, *jobs: UUID) -> AsyncIterator[WalkWatcher]:
-    """Read all event and dead-letter topics from their beginning, outside of any group."""
-    consumer = AIOKafkaConsumer(
-        **kafka.connection, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    await consumer.start()
+def _uuid(header: bytes | None) -> UUID | None:
     try:
+        return UUID((header or b"").decode())
+    except ValueError:
+        return None
+
+
+@asynccontextmanager
+async def watching(
+    kafka: KafkaSettings, *jobs: UUID, from_now: bool = False
+) -> AsyncIterator[WalkWatcher]:
+    """Read all event and dead-letter topics from their beginning, or only what comes `from_now` on.
+
+    Raises:
+        BrokerUnavailable: Kafka didn't answer.
+    """
+    async with clients.reader(kafka) as consumer:
         main = {event.topic for event in EVENTS}
         partitions = [
             partition
@@ -203,7 +191,5 @@ async def watching(kafka: KafkaSettings, *jobs: UUID) -> AsyncIterator[WalkWatch
             if partition.topic in main or partition.topic.endswith("-dlq")
         ]
         consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
+        await (consumer.seek_to_end if from_now else consumer.seek_to_beginning)(*partitions)
         yield WalkWatcher(consumer, jobs)
-    finally:
-        await consumer.stop()

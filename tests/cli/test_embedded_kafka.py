@@ -2,17 +2,16 @@
 
 import asyncio
 import os
-import select
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from trending_cli.embedded_kafka import EmbeddedKafka, KafkaUnavailable, free_ports
+from trending_cli.embedded_kafka import EmbeddedKafka, KafkaUnavailable
+from trending_cli.ports import free_ports
 from trending_cli.testing import KafkaUnderTest, kafka_under_test
 from trending_shared.settings import ADDRESS_FILE
 from trending_shared.topics import FOREVER, TopicSpec, ensure_topics
@@ -105,36 +104,6 @@ def test_a_second_starter_is_told_where_the_first_listens(broker: EmbeddedKafka)
 def test_ctrl_c_in_the_terminal_does_not_reach_the_broker(broker: EmbeddedKafka) -> None:
     assert broker.pid is not None
     assert os.getpgid(broker.pid) != os.getpgid(0)
-
-
-@pytest.mark.connected
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
-def test_the_broker_ends_when_its_starter_is_killed_but_not_with_the_starting_thread(
-    tmp_path: Path,
-) -> None:
-    script = """
-import sys, threading
-from pathlib import Path
-from trending_cli.embedded_kafka import EmbeddedKafka
-broker = EmbeddedKafka(Path(sys.argv[1]))
-starter = threading.Thread(target=broker.start)
-starter.start()
-starter.join()
-print(broker.pid, flush=True)
-sys.stdin.read()
-"""
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as starter:
-        assert starter.stdout is not None
-        broker = os.pidfd_open(int(starter.stdout.readline()))
-        assert EmbeddedKafka.running(tmp_path) is not None
-        starter.kill()
-    try:
-        ended, _, _ = select.select([broker], [], [], 30)
-        assert ended == [broker]
-    finally:
-        os.close(broker)
-    assert EmbeddedKafka.running(tmp_path) is None
 
 
 @pytest.mark.connected

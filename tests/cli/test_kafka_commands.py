@@ -1,0 +1,168 @@
+"""Jobs, topics and dead letters, looked at on a real broker."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from trending_shared.errors import Rejected
+from trending_shared.events import (
+    DatasetRequested,
+    RecordRejected,
+    ReviewScraped,
+    ScrapeJob,
+    TitleScraped,
+)
+from trending_shared.messages import Message, first_message
+from trending_shared.testing import a_page, a_review_scraped, a_title_scraped
+
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(300)]
+
+URL = "http://films.example/titles"
+
+
+def a_refusal_of(message: Message[TitleScraped] | Message[ReviewScraped]) -> Message[Any]:
+    record = "title" if isinstance(message.event, TitleScraped) else "review"
+    return message.leads_to(
+        RecordRejected(
+            record=record,
+            source="demo",
+            source_id=message.event.source_id,
+            page=a_page(),
+            reason="NameMissing",
+            detail="",
+        )
+    )
+
+
+# ---------------------------------------------------------------- jobs and topics
+
+
+def test_a_published_job_is_under_way_until_all_that_came_of_it_has_ended(terminal: Any) -> None:
+    id = uuid4()
+    told = terminal.json("jobs", "publish", "demo", URL, "--id", id, "--max-pages", 3)
+    assert told == {"job_id": str(id)}
+    newest = terminal.json("topics", "tail", ScrapeJob.topic, "-n", 1)
+    assert newest["headers"]["ce_correlationid"] == str(id)
+    assert newest["key"] == "films.example"
+    assert newest["body"]["max_pages"] == 3
+    waiting = terminal.json("jobs", "status", id)
+    assert not waiting["done"]
+    assert waiting["counts"]["pages"] == 1
+    assert "under way" in terminal.run("jobs", "status", id).stdout
+
+    job = first_message(ScrapeJob(source="demo", url=URL), id=id)
+    title, review = job.leads_to(a_title_scraped(name=None)), job.leads_to(a_review_scraped())
+    terminal.publish(title, review, a_refusal_of(title), a_refusal_of(review))
+    done = terminal.json("jobs", "status", id, "--follow")
+    assert done["done"]
+    assert done["rejected"] == {"NameMissing": 2}
+    assert done["counts"]["titles_rejected"] == done["counts"]["reviews_rejected"] == 1
+    assert "done" in terminal.run("jobs", "status", id).stdout
+
+
+def test_the_same_id_twice_is_one_job(terminal: Any) -> None:
+    id = uuid4()
+    for _ in range(2):
+        terminal.run("jobs", "publish", "demo", URL, "--id", id)
+    assert terminal.json("jobs", "status", id)["counts"]["pages"] == 1
+
+
+def test_a_job_that_nobody_published_is_not_found(terminal: Any) -> None:
+    assert "error: no job" in terminal.run("jobs", "status", uuid4(), status=3).stderr
+
+
+def test_topics_are_listed_with_all_their_records(terminal: Any) -> None:
+    def jobs() -> int:
+        topics = {each["topic"]: each for each in terminal.json("topics", "list")}
+        assert topics[ScrapeJob.topic]["partitions"] == terminal.kafka.partitions
+        return int(topics[ScrapeJob.topic]["records"])
+
+    before = jobs()
+    for n in range(4):
+        terminal.run("jobs", "publish", "demo", f"http://cinema-{n}.example/")
+    assert jobs() == before + 4
+    newest = terminal.run("topics", "tail", ScrapeJob.topic, "-n", 2).stdout
+    assert "cinema-1.example" not in newest
+    assert "cinema-2.example" in newest
+    assert "cinema-3.example" in newest
+
+
+def test_a_topic_that_is_not_there_is_not_found(terminal: Any) -> None:
+    said = terminal.run("topics", "tail", "titles-screened", status=3).stderr
+    assert "no topic titles-screened" in said
+    assert TitleScraped.topic in said
+    for command in (["replay"], ["list"], ["show"]):
+        arguments = ["0"] if command == ["show"] else []
+        terminal.run("dlq", *command, "titles-screened-dlq", *arguments, status=3)
+
+
+# ---------------------------------------------------------------- dead letters
+
+
+def lag(terminal: Any, group: str) -> int:
+    return sum(each["lag"] for each in terminal.json("topics", "lag") if each["group"] == group)
+
+
+def test_what_was_parked_is_listed_shown_and_replayed_as_it_was(terminal: Any) -> None:
+    group = f"archive{uuid4().hex[:8]}"
+    dlq = f"{DatasetRequested.topic}-{group}-dlq"
+    wanted = first_message(DatasetRequested(reason="[/red] \x1b[31m of the festival"))
+    taken = threading.Event()
+
+    def park(messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        if wanted.id in [message.id for message in messages]:
+            raise Rejected("no room [/red]\x1b[31m")
+        return []
+
+    def take(messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        if wanted.id in [message.id for message in messages]:
+            taken.set()
+        return []
+
+    terminal.publish(wanted)
+    with terminal.group(group, DatasetRequested, park):
+        terminal.wait_for(dlq, str(wanted.id))
+    [row] = terminal.json("dlq", "list", dlq, status=1)
+    assert row["reason"] == "Rejected"
+    assert row["detail"] == "no room [/red]\x1b[31m"
+    assert row["event_id"] == str(wanted.id)
+    assert row["origin"].startswith(f"{DatasetRequested.topic}:0:")
+    shown = terminal.run("dlq", "list", dlq, status=1).stdout
+    assert "no room [/red]" in shown
+    assert "\x1b" not in shown
+    whole = terminal.json("dlq", "show", dlq, row["offset"])
+    assert whole["body"] == {"reason": wanted.event.reason}
+    assert "\x1b" not in terminal.run("dlq", "show", dlq, row["offset"]).stdout
+    terminal.run("dlq", "show", dlq, row["offset"] + 1, status=3)
+
+    terminal.run("dlq", "replay", dlq, "--offset", row["offset"] + 1, status=3)
+    assert terminal.json("dlq", "replay", dlq) == {"replayed": 1}
+    again = terminal.json("topics", "tail", DatasetRequested.topic, "-n", 1)
+    assert again["headers"]["ce_id"] == str(wanted.id)
+    assert not [name for name in again["headers"] if name.startswith("trending-")]
+    assert lag(terminal, group) == 1
+    with terminal.group(group, DatasetRequested, take):
+        assert taken.wait(60)
+    assert lag(terminal, group) == 0
+    assert len(terminal.json("dlq", "list", dlq, status=1)) == 1
+
+
+def test_a_job_with_something_parked_is_status_1(terminal: Any) -> None:
+    job = first_message(ScrapeJob(source="demo", url=URL))
+    title = job.leads_to(a_title_scraped(source_id="parked"))
+    group = f"archive{uuid4().hex[:8]}"
+
+    def park(messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        if title.id in [message.id for message in messages]:
+            raise Rejected("no room")
+        return []
+
+    terminal.publish(job, title)
+    with terminal.group(group, TitleScraped, park):
+        terminal.wait_for(f"{TitleScraped.topic}-{group}-dlq", str(title.id))
+    told = terminal.json("jobs", "status", job.id, status=1)
+    assert told["parked"] == {str(title.id): "Rejected"}
+    assert told["done"]
