@@ -226,7 +226,7 @@ def test_a_snapshot_says_what_is_in_it(
     manifest = read_manifest(store, answer.event.dataset_id)
     assert (manifest.rows, manifest.labelled, manifest.reviews) == (2, 1, 1)
     assert manifest.labels == {"Horror": 1, "Sci-Fi & Fantasy": 1}
-    assert manifest.licenses == {"CC-BY-4.0": 1, "CC0-1.0": 1}
+    assert manifest.licenses == {"CC-BY-4.0": 1, "LicenseRef-trending-demo": 1}
     assert manifest.sources == {"demo": 2}
     assert manifest.created_at == NOW
     assert (manifest.requested_by, manifest.correlation_id) == (request.id, request.correlation_id)
