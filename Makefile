@@ -55,7 +55,7 @@ test-kill: $(VENV)/installed-dev ## each service and the broker killed in mid-wa
 	TEST_CATALOGUE=$(CATALOGUE) $(BIN)/python -m pytest -m slow -v $(ARGS)
 
 test-s3: $(VENV)/installed-dev ## the store's promises on a real S3 server (needs Go once)
-	$(BIN)/python tests/s3_server.py $(BIN)/python -m pytest tests/shared/test_storage.py tests/shared/test_tables.py
+	$(BIN)/python tests/s3_server.py $(BIN)/python -m pytest tests/shared/test_storage.py tests/shared/test_tables.py tests/shared/test_registry.py
 
 bench: $(VENV)/installed-dev ## events a second and requests a second, one table
 	$(BIN)/python -m benchmarks $(ARGS)

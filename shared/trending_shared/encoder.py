@@ -69,11 +69,11 @@ class SentenceEncoder:
         (vectors,) = session.get_outputs()
         return cls(session, tokenizer, dimension=vectors.shape[1], version=version)
 
-    def encode(self, texts: Sequence[str], *, batch_size: int = 32) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], *, batch_size: int = 8) -> NDArray[np.float32]:
         """Vectors of `texts` in their order: shape (len(texts), dimension), rows of unit length.
 
         What follows a text's 256th token doesn't count. Texts of similar length share a batch, so
-        that little of it is padding. Raises ValueError if `batch_size` isn't positive.
+        that little of it is padding; small batches stay in the processor's caches. Raises ValueError if `batch_size` isn't positive.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, not {batch_size}")

@@ -34,9 +34,11 @@ def normalise_text(text: str) -> str:
     words with accents, and lower `İ`, differently. Normalising twice changes nothing, and a text
     from `compose_text` is normalised already.
     """
-    decomposed = unicodedata.normalize("NFKD", text)
-    plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    return _UNREADABLE.sub(" ", plain.translate(_LETTERS)).strip().lower()
+    if not text.isascii():
+        decomposed = unicodedata.normalize("NFKD", text)
+        plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+        text = plain.translate(_LETTERS)
+    return _UNREADABLE.sub(" ", text).strip().lower()
 
 
 def compose_text(

@@ -86,7 +86,7 @@ class KafkaPublisher:
             client_id=f"trending-{self._service}",
             enable_idempotence=True,
             acks="all",
-            compression_type="gzip",
+            compression_type="zstd",
             linger_ms=0,
             max_request_size=MAX_RECORD,
             max_batch_size=256 * 1024,

@@ -91,7 +91,6 @@ class OffsetTable:
             raise StoreUnavailable(f"table {self.uri}: {error}") from error
         return self._table
 
-    @stamina.retry(on=CommitFailedError, attempts=10, wait_initial=0.02, wait_max=0.5)
     def _commit(self, rows: Sequence[tuple[Position, Row]]) -> int:
         table = self.open()
         known: dict[str, int | None] = {}
@@ -136,7 +135,12 @@ class OffsetTable:
         if not listed:
             return 0
         try:
-            appended = self._commit(listed)
+            # Not as a decorator: it logs the arguments of what it retries, scraped text and all.
+            for attempt in stamina.retry_context(
+                on=CommitFailedError, attempts=10, wait_initial=0.02, wait_max=0.5
+            ):
+                with attempt:
+                    appended = self._commit(listed)
         except (DeltaError, OSError) as error:
             self._table = None
             raise StoreUnavailable(f"table {self.uri}: {error}") from error

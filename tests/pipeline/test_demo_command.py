@@ -72,7 +72,7 @@ def test_a_prediction_is_traced_to_its_page_and_gives_the_same_again(
     traced = trending(home, "lineage", prediction, "--replay", "--json")
     assert traced.returncode == 0, traced.stderr
     lineage = json.loads(traced.stdout)
-    assert lineage["replay"]["same"] is True
+    assert lineage["replay"]["equal"] is True
     assert lineage["model"]["version"] in result["champion"]
     pages = [row["page"] for row in lineage["rows"]]
     assert pages

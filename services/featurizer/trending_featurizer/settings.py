@@ -15,7 +15,7 @@ class FeaturizerSettings(ConsumerSettings):
 
     port: int = Field(default=8103, ge=0, le=65535)
     batch_size: int = Field(default=256, ge=1, le=10_000, description="events handled at once")
-    threads: int = Field(default=1, ge=1, le=64, description="cores the encoder may use")
+    threads: int = Field(default=2, ge=1, le=64, description="cores the encoder may use")
     remembered_texts: int = Field(
         default=20_000, ge=0, description="texts whose embeddings are kept, 1.5 KB each"
     )
