@@ -73,7 +73,8 @@ class SentenceEncoder:
         """Vectors of `texts` in their order: shape (len(texts), dimension), rows of unit length.
 
         What follows a text's 256th token doesn't count. Texts of similar length share a batch, so
-        that little of it is padding; small batches stay in the processor's caches. Raises ValueError if `batch_size` isn't positive.
+        that little of it is padding; small batches stay in the processor's caches. Raises
+        ValueError if `batch_size` isn't positive.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, not {batch_size}")
