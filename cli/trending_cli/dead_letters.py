@@ -16,9 +16,9 @@ from trending_cli.output import (
     print_table,
 )
 from trending_cli.topics import describe
-from trending_shared.delivery import ATTEMPT, DETAIL, ORIGIN, OURS, REASON
 from trending_shared.settings import CommonSettings
 from trending_shared.topics import list_partitions
+from trending_shared.unhandled import ATTEMPT, DETAIL, ORIGIN, OURS, REASON
 
 app = typer.Typer(no_args_is_help=True, help="See, show and replay parked messages.")
 

@@ -19,7 +19,6 @@ from trending_cli.kafka_distribution import find_java, resolve_jars
 from trending_cli.output import Exit, JsonOption, console, print_json, shown, tell
 from trending_cli.processes import SERVICES
 from trending_cli.recreated import recreated_topics, remedy
-from trending_shared.catalog import Catalog
 from trending_shared.errors import BrokerUnavailable, TrendingError
 from trending_shared.registry import CHAMPION, ModelRegistry
 from trending_shared.settings import CommonSettings
@@ -95,6 +94,8 @@ async def _store(common: CommonSettings) -> str:
 
 
 async def _catalog(common: CommonSettings) -> str:
+    from trending_shared.catalog import Catalog  # takes a second, and only two commands need it
+
     catalog = Catalog(common.catalog)
     url = catalog.engine.url.render_as_string(hide_password=True)
     try:

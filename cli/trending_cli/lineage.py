@@ -1,7 +1,7 @@
 """`trending lineage`: from a prediction back to the page it came from, and once more forward."""
 
 import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -9,12 +9,13 @@ from rich.tree import Tree
 
 from trending_cli import clients
 from trending_cli.output import Exit, JsonOption, console, print_json, shown
-from trending_shared.catalog import Catalog
 from trending_shared.errors import StoreUnavailable
-from trending_shared.lineage import Lineage, trace_prediction
 from trending_shared.registry import ModelRegistry
 from trending_shared.settings import CommonSettings
 from trending_shared.storage import ObjectStore
+
+if TYPE_CHECKING:
+    from trending_shared.lineage import Lineage
 
 _MOST_TEXT = 200  # characters of the text that a model read
 
@@ -36,7 +37,10 @@ def lineage(
         raise typer.Exit(Exit.FAILED)
 
 
-async def _trace(common: CommonSettings, prediction: str, *, replay: bool) -> Lineage:
+async def _trace(common: CommonSettings, prediction: str, *, replay: bool) -> "Lineage":
+    from trending_shared.catalog import Catalog  # takes a second, and only two commands need it
+    from trending_shared.lineage import trace_prediction
+
     store = ObjectStore.at(common.store)
     catalog = Catalog(common.catalog)
     try:
@@ -54,7 +58,7 @@ async def _trace(common: CommonSettings, prediction: str, *, replay: bool) -> Li
         await catalog.close()
 
 
-def _tree(found: Lineage) -> Tree:
+def _tree(found: "Lineage") -> Tree:
     served = found.prediction
     tree = Tree(_node("prediction", served.prediction_id, f"of {served.served_at:%Y-%m-%d %H:%M}"))
     tree.add(shown(f"genres {', '.join(served.genres) or '(abstained)'}"))

@@ -17,11 +17,11 @@ from trending_cli.processes import SERVICES
 from trending_shared.errors import (
     BrokerUnavailable,
     ModelNotFound,
+    PredictionUnknown,
     SettingInvalid,
     StoreUnavailable,
     TrendingError,
 )
-from trending_shared.lineage import PredictionUnknown
 from trending_shared.logs import configure_logs
 from trending_shared.settings import DEFAULT_HOME
 

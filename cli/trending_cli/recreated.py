@@ -8,15 +8,12 @@ import asyncio
 from collections.abc import Iterable
 
 from aiokafka import TopicPartition
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 
 from trending_cli import clients
 from trending_shared.errors import StoreUnavailable
 from trending_shared.events import ReviewCleaned, ReviewScraped, TitleCleaned, TitleScraped
 from trending_shared.settings import CommonSettings
 from trending_shared.storage import ObjectStore
-from trending_shared.tables import storage_options, table_uri
 from trending_shared.topics import list_partitions
 
 _READERS = {
@@ -61,15 +58,21 @@ def remedy(topics: Iterable[str], common: CommonSettings) -> str:
 def _marks(store: str, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
     """The highest offset of each partition that any table holds; none of one that feeds no table.
 
-    They are Delta application transactions named `<consumer group>:<topic>:<partition>`.
+    They are Delta application transactions.
     """
+    # Here, because they take half a second, and most commands need no table.
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    from trending_shared.tables import storage_options, table_uri, transaction_name
+
     names = {key.split("/")[1] for key in ObjectStore.at(store).keys("tables")}
     found: dict[TopicPartition, int] = {}
     try:
         for name in names:
             table = DeltaTable(table_uri(store, name), storage_options=storage_options())
             for place in places:
-                app = f"{_READERS[place.topic]}:{place.topic}:{place.partition}"
+                app = transaction_name(_READERS[place.topic], place.topic, place.partition)
                 mark = table.transaction_version(app)
                 if mark is not None:
                     found[place] = max(mark, found.get(place, mark))

@@ -16,7 +16,6 @@ from uuid import UUID
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from trending_cli import clients
-from trending_shared.delivery import REASON
 from trending_shared.errors import Rejected
 from trending_shared.events import (
     EVENTS,
@@ -32,6 +31,7 @@ from trending_shared.events import (
 from trending_shared.messages import Message, Position, decode
 from trending_shared.settings import KafkaSettings
 from trending_shared.topics import list_partitions
+from trending_shared.unhandled import REASON
 
 E = TypeVar("E", bound=Event)
 

@@ -65,6 +65,10 @@ class ModelNotFound(Unavailable):
     """No such model is in the registry, or an alias points at none yet."""
 
 
+class PredictionUnknown(Rejected):
+    """No prediction with this id is on record."""
+
+
 class AliasMoved(TrendingError):
     """Someone else moved the alias first; read it again and decide anew."""
 

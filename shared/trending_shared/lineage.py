@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from trending_shared.catalog import Catalog, predictions, titles
 from trending_shared.datasets import DatasetManifest, read_dataset, read_manifest
-from trending_shared.errors import ModelNotFound, ObjectMissing, Rejected
+from trending_shared.errors import ModelNotFound, ObjectMissing, PredictionUnknown, Rejected
 from trending_shared.onnx_models import OnnxModel
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.storage import ObjectStore
@@ -26,10 +26,6 @@ from trending_shared.storage import ObjectStore
 TOLERANCE = 1e-6  # a prediction is recorded to 6 digits
 MAX_ROWS = 20  # rows of a dataset that are told one by one
 _ROW = ("title_id", "text_hash", "page_url", "page_hash", "page_key", "event_id")
-
-
-class PredictionUnknown(Rejected):
-    """No prediction with this id is on record."""
 
 
 class Step(BaseModel):

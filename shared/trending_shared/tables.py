@@ -97,7 +97,7 @@ class OffsetTable:
         marks: dict[str, int] = {}
         new: list[Row] = []
         for position, row in rows:
-            app = f"{self.owner}:{position.topic}:{position.partition}"
+            app = transaction_name(self.owner, position.topic, position.partition)
             if app not in known:  # a look into Delta's log takes a third of a millisecond
                 known[app] = table.transaction_version(app)
             mark = known[app]
@@ -203,6 +203,11 @@ class OffsetTable:
     def files(self) -> PyFileSystem:
         """The table's folder."""
         return PyFileSystem(DeltaStorageHandler(self.uri, storage_options()))
+
+
+def transaction_name(owner: str, topic: str, partition: int) -> str:
+    """What the mark of a partition is called in Delta's log."""
+    return f"{owner}:{topic}:{partition}"
 
 
 class Follower:

@@ -16,8 +16,9 @@ import pytest
 from trending_featurizer.dataset_rows import ROWS
 from trending_shared.catalog import Catalog, predictions, titles
 from trending_shared.datasets import DatasetFile, DatasetManifest, manifest_key, rows_key
+from trending_shared.errors import PredictionUnknown
 from trending_shared.features import RECIPE
-from trending_shared.lineage import Lineage, PredictionUnknown, trace_prediction
+from trending_shared.lineage import Lineage, trace_prediction
 from trending_shared.onnx_models import OnnxModel
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.storage import ObjectStore

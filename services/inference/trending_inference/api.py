@@ -34,10 +34,10 @@ from trending_inference.schemas import (
     TrendingAnswer,
 )
 from trending_inference.serving_model import LoadedModel
-from trending_shared.errors import BrokerUnavailable, TrendingError
+from trending_shared.errors import BrokerUnavailable, PredictionUnknown, TrendingError
 from trending_shared.events import Kind, PredictionServed, ScrapeJob
 from trending_shared.features import compose_text, normalise_text, text_hash
-from trending_shared.lineage import Lineage, PredictionUnknown, trace_prediction
+from trending_shared.lineage import Lineage, trace_prediction
 from trending_shared.messages import NAMESPACE, Message, first_message
 
 log = structlog.get_logger()
