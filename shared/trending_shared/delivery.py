@@ -12,40 +12,37 @@ batch was handled, postponed or parked. What comes out of a handler is published
     declined   parked too, but an everyday thing (`Declined`)
     halted     too many parked in a row: the consumer stops and says so, because a bad deploy must
                not empty a topic
+
+Read `Consumer` from `on` to `deliver` first. Beside it, `unhandled` postpones and parks, `progress`
+says how the consumer gets on, and `reading` steps over what Kafka's client can't read.
 """
 
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka import ConsumerRecord as Record
-from aiokafka.errors import IllegalStateError
 from faststream import AckPolicy
 from faststream.exceptions import NackMessage
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage, KafkaMessage
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from trending_shared.clock import Clock, SystemClock
-from trending_shared.errors import (
-    Declined,
-    EventTooLarge,
-    Rejected,
-    TrendingError,
-    Unavailable,
-    Undecodable,
-)
+from trending_shared.errors import Rejected, Unavailable
 from trending_shared.events import Event
 from trending_shared.logs import log_context
 from trending_shared.messages import Message, Position, decode
+from trending_shared.progress import DeliveryMetrics, Progress, measure_lag
 from trending_shared.publishing import Publisher
 from trending_shared.reading import Reader
-from trending_shared.topics import RETRY_DELAYS, dead_letter_topic, retry_topic
+from trending_shared.topics import RETRY_DELAYS, retry_topic
+from trending_shared.unhandled import OURS, Halted, Unhandled, due_at
 
 log = structlog.get_logger()
 
@@ -54,22 +51,6 @@ Answer = Iterable[Message[Any]] | None
 BatchHandler = Callable[[Sequence[Message[E]]], Answer | Awaitable[Answer]]
 EachHandler = Callable[[Message[E]], Answer | Awaitable[Answer]]
 
-DUE, ATTEMPT, REASON, DETAIL, ORIGIN = (
-    "trending-due",
-    "trending-attempt",
-    "trending-reason",
-    "trending-detail",
-    "trending-origin",
-)
-OURS = frozenset({DUE, ATTEMPT, REASON, DETAIL, ORIGIN})
-_MAX_DETAIL = 2000  # bytes
-_LARGE, _MOST_HEADERS = 512, 50  # what a record that hardly fits keeps of key and headers
-_AGE_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
-
-
-class Halted(Exception):
-    """Too many dead letters in a row; nothing more is taken until a person has looked."""
-
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -77,55 +58,6 @@ class Route:
 
     kind: type[Event]
     handle: Callable[[Sequence[Message[Any]]], Awaitable[None]]
-
-
-class DeliveryMetrics:
-    """What every consumer counts."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.events = Counter(
-            "trending_events_consumed_total",
-            "Events by outcome; parked means a person must look, declined that none needs to, "
-            "postponed that something is down",
-            ["topic", "outcome"],
-            registry=registry,
-        )
-        self.seconds = Histogram(
-            "trending_event_batch_seconds",
-            "Time a batch took; a rise shows what is slow before the lag does",
-            ["topic"],
-            buckets=(0.005, 0.02, 0.1, 0.5, 1, 2.5, 5, 15, 60, 300),
-            registry=registry,
-        )
-        self.age = Histogram(
-            "trending_event_age_seconds",
-            "From publication to the end of handling; a rise means the service falls behind",
-            ["topic"],
-            buckets=_AGE_BUCKETS,
-            registry=registry,
-        )
-        self.lag = Gauge(
-            "trending_consumer_lag",
-            "Records not yet handled by partition; a steady rise means too few replicas",
-            ["topic", "partition"],
-            registry=registry,
-        )
-        self.halted = Gauge(
-            "trending_consumer_halted",
-            "1 when too many dead letters in a row stopped the consumer",
-            registry=registry,
-        )
-
-
-@dataclass
-class Progress:
-    """How the consumer is getting on; read by the probe."""
-
-    started_at: datetime
-    last_at: datetime
-    busy_since: datetime | None = None
-    halted: str | None = None
-    lag: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
 class Consumer:
@@ -153,14 +85,21 @@ class Consumer:
         self.service = service
         self.publisher = publisher
         self.batch_size = batch_size
-        self.dead_letter_limit = dead_letter_limit
         self.delays = tuple(delays)
         self.metrics = DeliveryMetrics(registry)
         self.clock = clock or SystemClock()
         now = self.clock.now()
         self.progress = Progress(started_at=now, last_at=now)
+        self._unhandled = Unhandled(
+            group=service,
+            publisher=publisher,
+            delays=self.delays,
+            dead_letter_limit=dead_letter_limit,
+            metrics=self.metrics,
+            progress=self.progress,
+            clock=self.clock,
+        )
         self._routes: dict[type[Event], Route] = {}
-        self._dead_in_a_row = 0
         self._resumes: set[asyncio.TimerHandle] = set()
         self._originals: dict[Position, Record] = {}
         self._subscriber: Any = None
@@ -254,7 +193,7 @@ class Consumer:
             parser=parse,
             decoder=pass_on,
         )
-        self._subscriber.get_msg = Reader(self._subscriber.get_msg, self._park_unreadable)
+        self._subscriber.get_msg = Reader(self._subscriber.get_msg, self._unhandled.park_unreadable)
 
         @self._subscriber  # type: ignore[untyped-decorator]
         async def deliver(records: list[Any]) -> None:
@@ -279,7 +218,7 @@ class Consumer:
         consumer = cast("AIOKafkaConsumer", self._subscriber.consumer)
         for partition, (offset, due) in rewinds.items():
             self._wait_until_due(consumer, partition, offset, due)
-        await self._measure_lag(consumer)
+        await measure_lag(consumer, self.progress, self.metrics)
 
     async def deliver(
         self, records: Sequence[Record]
@@ -304,7 +243,7 @@ class Consumer:
                 partition = TopicPartition(record.topic, record.partition)
                 if partition in rewinds:
                     continue
-                due = _due(record)
+                due = due_at(record)
                 if due and due > self.clock.now():
                     rewinds[partition] = (record.offset, due)
                     continue
@@ -316,7 +255,7 @@ class Consumer:
                         known=self._routes,
                     )
                 except Rejected as error:
-                    await self._park(position, error)
+                    await self._unhandled.park(record, error)
                 else:
                     by_kind.setdefault(type(message.event), []).append(message)
             for kind, messages in by_kind.items():
@@ -338,13 +277,11 @@ class Consumer:
             await self.publisher.publish(answer or ())
         except Unavailable as error:
             for message in messages:
-                await self._postpone(_position(message), error)
-        except Halted:
-            raise
+                await self._unhandled.postpone(self._original(message), error)
         except Exception as error:
             if len(messages) == 1:
                 with log_context(messages[0]):
-                    await self._set_aside(_position(messages[0]), error)
+                    await self._unhandled.set_aside(self._original(messages[0]), error)
             else:
                 middle = len(messages) // 2
                 await self._whole(handle, messages[:middle])
@@ -353,7 +290,7 @@ class Consumer:
             self._count_handled(messages)
 
     def _count_handled(self, messages: Sequence[Message[Any]]) -> None:
-        self._dead_in_a_row = 0
+        self.progress.dead_in_a_row = 0
         now = self.clock.now()
         for message in messages:
             topic = message.event.topic
@@ -362,92 +299,11 @@ class Consumer:
                 age = (now - message.time).total_seconds()
                 self.metrics.age.labels(topic).observe(max(0.0, age))
 
-    # ------------------------------------------------------------ what can't be handled
+    def _original(self, message: Message[Any]) -> Record:
+        assert message.position is not None, "a delivered message has a position"
+        return self._originals[message.position]
 
-    async def _set_aside(self, position: Position, error: Exception) -> None:
-        if isinstance(error, Rejected):
-            await self._park(position, error)
-        else:
-            log.warning("handler_failed", position=str(position), exc_info=error)
-            await self._postpone(position, error)
-
-    async def _postpone(self, position: Position, error: Exception) -> None:
-        record = self._originals[position]
-        attempt = _attempt(record)
-        if attempt > len(self.delays):
-            await self._park(position, error)
-            return
-        origin = _origin(record)
-        delay = self.delays[attempt - 1]
-        due = self.clock.now() + delay
-        topic = origin.split(":")[0]
-        try:
-            await self.publisher.publish_raw(
-                retry_topic(topic, self.service, delay),
-                key=record.key,
-                value=record.value,
-                headers=[
-                    *_foreign_headers(record),
-                    (DUE, str(int(due.timestamp() * 1000)).encode()),
-                    (ATTEMPT, str(attempt + 1).encode()),
-                    *_why(error, origin),
-                ],
-            )
-        except EventTooLarge as too_large:
-            await self._park(position, too_large)
-            return
-        self.metrics.events.labels(topic, "postponed").inc()
-        log.warning(
-            "event_postponed", origin=origin, attempt=attempt, due=due.isoformat(), **_said(error)
-        )
-
-    async def _park(self, position: Position, error: Exception) -> None:
-        record = self._originals[position]
-        origin = _origin(record)
-        topic = origin.split(":")[0]
-        dead_letters = dead_letter_topic(topic, self.service)
-        foreign = _foreign_headers(record)
-        ours = [(ATTEMPT, str(_attempt(record)).encode()), *_why(error, origin)]
-        try:
-            await self.publisher.publish_raw(
-                dead_letters, key=record.key, value=record.value, headers=[*foreign, *ours]
-            )
-        except EventTooLarge:
-            # It hardly fitted into a record without the reason. All of it still lies at its origin.
-            key = record.key if len(record.key or b"") <= _LARGE else None
-            small = [(name, value) for name, value in foreign if len(name) + len(value) <= _LARGE]
-            await self.publisher.publish_raw(
-                dead_letters, key=key, value=None, headers=[*small[:_MOST_HEADERS], *ours]
-            )
-        self._count_parked(topic, origin, error)
-
-    async def _park_unreadable(self, position: Position) -> None:
-        """Park what even Kafka's client can't read, by its position."""
-        error = Undecodable("the name of a header isn't UTF-8")
-        await self.publisher.publish_raw(
-            dead_letter_topic(position.topic, self.service),
-            key=None,
-            value=None,
-            headers=_why(error, str(position)),
-        )
-        self._count_parked(position.topic, str(position), error)
-
-    def _count_parked(self, topic: str, origin: str, error: Exception) -> None:
-        if isinstance(error, Declined):
-            self.metrics.events.labels(topic, "declined").inc()
-            log.info("event_declined", origin=origin, **_said(error))
-            return
-        self.metrics.events.labels(topic, "parked").inc()
-        log.error("event_parked", origin=origin, **_said(error))
-        self._dead_in_a_row += 1
-        if self._dead_in_a_row >= self.dead_letter_limit:
-            last = _said(error)["reason"]
-            self.progress.halted = f"{self._dead_in_a_row} dead letters in a row, last: {last}"
-            self.metrics.halted.set(1)
-            log.critical("consumer_halted", reason=self.progress.halted)
-            raise Halted
-
-    # ------------------------------------------------------------ partitions
+    # ------------------------------------------------------------ partitions that wait
 
     def _wait_until_due(
         self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int, due: datetime
@@ -470,21 +326,6 @@ class Consumer:
         handle = asyncio.get_running_loop().call_later(pause, resume)
         self._resumes.add(handle)
 
-    async def _measure_lag(self, consumer: AIOKafkaConsumer) -> None:
-        self.progress.lag.clear()
-        self.metrics.lag.clear()
-        for partition in consumer.assignment():
-            end = consumer.highwater(partition)
-            if end is None:
-                continue
-            try:
-                position = await asyncio.wait_for(consumer.position(partition), timeout=1)
-            except (TimeoutError, IllegalStateError):
-                continue  # reassigned just now; its new owner measures it
-            lag = max(0, end - position)
-            self.progress.lag[partition.topic, partition.partition] = lag
-            self.metrics.lag.labels(partition.topic, str(partition.partition)).set(lag)
-
     def close(self) -> None:
         """Forget the partitions that wait; they are read again after the next start."""
         for handle in self._resumes:
@@ -492,54 +333,8 @@ class Consumer:
         self._resumes.clear()
 
 
-def _position(message: Message[Any]) -> Position:
-    assert message.position is not None, "a delivered message has a position"
-    return message.position
-
-
 async def _call(handle: BatchHandler[Any], messages: Sequence[Message[Any]]) -> Answer:
     if inspect.iscoroutinefunction(handle):
         return cast("Answer", await handle(messages))
     answer = await asyncio.to_thread(handle, messages)
     return await answer if inspect.isawaitable(answer) else answer
-
-
-def _header(record: Record, name: str) -> str | None:
-    """A header of ours; on another topic than those for retries it isn't by us."""
-    if "-retry-" not in record.topic:
-        return None
-    value = next((value for key, value in record.headers if key == name), None)
-    return value.decode(errors="replace") if value is not None else None
-
-
-def _foreign_headers(record: Record) -> list[tuple[str, bytes]]:
-    return [(key, value or b"") for key, value in record.headers if key not in OURS]
-
-
-def _due(record: Record) -> datetime | None:
-    text = _header(record, DUE)
-    return datetime.fromtimestamp(int(text) / 1000, UTC) if text and text.isdigit() else None
-
-
-def _attempt(record: Record) -> int:
-    text = _header(record, ATTEMPT)
-    return int(text) if text and text.isdigit() else 1
-
-
-def _origin(record: Record) -> str:
-    return _header(record, ORIGIN) or f"{record.topic}:{record.partition}:{record.offset}"
-
-
-def _said(error: Exception) -> dict[str, str]:
-    reason = error.reason if isinstance(error, TrendingError) else type(error).__name__
-    detail = str(error).encode(errors="replace")[:_MAX_DETAIL].decode(errors="replace")
-    return {"reason": reason, "detail": detail}
-
-
-def _why(error: Exception, origin: str) -> list[tuple[str, bytes]]:
-    said = _said(error)
-    return [
-        (REASON, said["reason"].encode()),
-        (DETAIL, said["detail"].encode()),
-        (ORIGIN, origin.encode()),
-    ]

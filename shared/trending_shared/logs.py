@@ -23,6 +23,31 @@ def _clip(_: Any, __: str, event: EventDict) -> EventDict:
     return event
 
 
+class Repetitions(logging.Filter):
+    """Holds back what Kafka's client says again and again.
+
+    Without a broker it complains thirty times a second. A complaint passes when it starts, when it
+    comes back after half a minute without it, and every ten minutes while it goes on; one with a
+    traceback always does. Other loggers aren't touched.
+    """
+
+    def __init__(self, *, quiet: float = 30.0, remind: float = 600.0) -> None:
+        super().__init__()
+        self._quiet = quiet
+        self._remind = remind
+        self._said: dict[tuple[int, str], tuple[float, float]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("aiokafka") or record.exc_info:
+            return True
+        now, key = record.created, (record.levelno, record.getMessage())
+        going_on = {said: at for said, at in self._said.items() if now - at[1] < self._quiet}
+        passed, _ = going_on.get(key, (-self._remind, now))
+        passes = now - passed >= self._remind
+        self._said = {**going_on, key: (now if passes else passed, now)}
+        return passes
+
+
 def configure_logs(*, service: str, level: str = "INFO", format: str = "auto") -> None:
     """Set up logging for the whole process, once, in `main`.
 
@@ -52,6 +77,7 @@ def configure_logs(*, service: str, level: str = "INFO", format: str = "auto") -
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(Repetitions())  # on the handler: a logger's own doesn't see its children's
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

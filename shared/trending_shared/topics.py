@@ -1,13 +1,15 @@
 """Which topics there are, with their partitions and retention, and how they come to be."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Set
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import stamina
 import structlog
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
@@ -108,25 +110,22 @@ async def list_partitions(kafka: dict[str, Any]) -> list[TopicPartition]:
     Raises:
         BrokerUnavailable: the broker didn't answer.
     """
-    admin = AIOKafkaAdminClient(**kafka)
-    try:
-        await admin.start()
+    async with _administering(kafka) as admin:
         return sorted(
             TopicPartition(topic["topic"], partition["partition"])
             for topic in await admin.describe_topics()
             if not topic["is_internal"]
             for partition in topic["partitions"]
         )
-    except (KafkaError, OSError) as error:
-        raise BrokerUnavailable.at(kafka["bootstrap_servers"], error) from error
-    finally:
-        await admin.close()
 
 
 async def ensure_topics(
     specs: Sequence[TopicSpec], kafka: dict[str, Any], replication: int
 ) -> None:
-    """Create the topics that don't exist yet, waiting up to a minute for the broker.
+    """Create the topics that don't exist yet, and return once all of them can be used.
+
+    Waits up to a minute for a broker that answers, then as long for the topics' leaders: a client
+    that asks for a topic before it has some complains, and looks away for a while.
 
     Args:
         specs: the topics wanted; existing ones are left as they are.
@@ -134,7 +133,7 @@ async def ensure_topics(
         replication: replication factor of new topics.
 
     Raises:
-        BrokerUnavailable: the broker didn't answer or refused.
+        BrokerUnavailable: the broker didn't answer or refused, or a topic has no leader.
     """
     # Not as a decorator: that would log all topics at each attempt.
     async for attempt in stamina.retry_context(
@@ -142,14 +141,13 @@ async def ensure_topics(
     ):
         with attempt:
             await _create_missing(specs, kafka, replication)
+    await _wait_for_leaders({spec.name for spec in specs}, kafka)
 
 
 async def _create_missing(
     specs: Sequence[TopicSpec], kafka: dict[str, Any], replication: int
 ) -> None:
-    admin = AIOKafkaAdminClient(**kafka)
-    try:
-        await admin.start()
+    async with _administering(kafka) as admin:
         missing = {spec.name: spec for spec in specs}
         for name in await admin.list_topics():
             missing.pop(name, None)
@@ -163,6 +161,50 @@ async def _create_missing(
             if code and error is not TopicAlreadyExistsError:
                 raise BrokerUnavailable(f"topic {name} wasn't created: {error.__name__}")
         log.info("topics_created", topics=sorted(missing))
+
+
+async def _wait_for_leaders(names: Set[str], kafka: dict[str, Any]) -> None:
+    """Wait until every partition of these topics has a leader, and the leaders know it."""
+    async with _administering(kafka) as admin:
+        for _ in range(600):
+            described = [one for one in await admin.describe_topics() if one["topic"] in names]
+            waiting = names - {topic["topic"] for topic in described if _is_led(topic)}
+            if not waiting:
+                break
+            await asyncio.sleep(0.1)
+        else:
+            raise BrokerUnavailable(f"no leader within a minute for {', '.join(sorted(waiting))}")
+    # A broker announces leaders a little before it leads; the question is repeated until it does.
+    consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        await consumer.end_offsets(
+            [
+                TopicPartition(topic["topic"], one["partition"])
+                for topic in described
+                for one in topic["partitions"]
+            ]
+        )
+    except (KafkaError, OSError) as error:
+        raise BrokerUnavailable.at(kafka["bootstrap_servers"], error) from error
+    finally:
+        await consumer.stop()
+
+
+def _is_led(topic: Mapping[str, Any]) -> bool:
+    """Whether a topic, as Kafka's metadata describe it, has a leader for every partition."""
+    if topic["error_code"] or not topic["partitions"]:
+        return False
+    return all(one["error_code"] == 0 and one["leader"] >= 0 for one in topic["partitions"])
+
+
+@asynccontextmanager
+async def _administering(kafka: dict[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client that lives as long as the block, whose failures are ours."""
+    admin = AIOKafkaAdminClient(**kafka)
+    try:
+        await admin.start()
+        yield admin
     except (KafkaError, OSError) as error:
         raise BrokerUnavailable.at(kafka["bootstrap_servers"], error) from error
     finally:

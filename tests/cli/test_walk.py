@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 
 from trending_cli.demo import titles_per_second
 from trending_cli.walk import Walk, WalkWatcher
-from trending_shared.delivery import REASON
 from trending_shared.events import ModelPromoted, ScrapeJob, TitleScraped
 from trending_shared.messages import Message, first_message
 from trending_shared.testing import a_review_scraped, a_title_cleaned, a_title_scraped
+from trending_shared.unhandled import REASON
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 

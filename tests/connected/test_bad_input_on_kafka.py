@@ -21,13 +21,13 @@ from trending_cli.embedded_kafka import EmbeddedKafka
 from trending_scraper.app import create_app as create_scraper
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.testing import MisbehavingSite, answer, redirect
-from trending_shared.delivery import ORIGIN, REASON
 from trending_shared.events import RecordRejected, ScrapeJob, TitleCleaned, TitleScraped
 from trending_shared.messages import Message, first_message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import KafkaSettings
 from trending_shared.testing import a_title_scraped
 from trending_shared.topics import dead_letter_topic
+from trending_shared.unhandled import ORIGIN, REASON
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
 

@@ -13,14 +13,21 @@ from aiokafka.admin import AIOKafkaAdminClient
 from prometheus_client import CollectorRegistry
 
 from trending_shared.clock import SystemClock
-from trending_shared.delivery import ORIGIN, REASON, Answer, Consumer
+from trending_shared.delivery import Answer, Consumer
 from trending_shared.errors import BrokerUnavailable, Rejected, Unavailable
 from trending_shared.events import TitleCleaned, TitleScraped
 from trending_shared.messages import Message, first_message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import ConsumerSettings, KafkaSettings
 from trending_shared.testing import a_title_cleaned, a_title_scraped
-from trending_shared.topics import ensure_topics, group_topics, list_partitions, topic_spec
+from trending_shared.topics import (
+    TopicSpec,
+    ensure_topics,
+    group_topics,
+    list_partitions,
+    topic_spec,
+)
+from trending_shared.unhandled import ORIGIN, REASON
 from trending_shared.worker import worker_app
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
@@ -180,6 +187,29 @@ async def bench(kafka: Any) -> Bench:
     )
     await bench.skip_history()
     return bench
+
+
+async def test_new_topics_can_be_read_at_once(kafka: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a word of the client: it complains of each partition whose leader doesn't lead."""
+    connection = KafkaSettings(bootstrap_servers=kafka.bootstrap).connection
+    for _ in range(8):
+        group = f"bench{uuid4().hex[:8]}"
+        specs = [TopicSpec(f"{group}-{n}", 3, timedelta(days=1)) for n in range(9)]
+        await ensure_topics(specs, connection, 1)
+        reader = AIOKafkaConsumer(
+            *[spec.name for spec in specs],
+            **connection,
+            group_id=group,
+            auto_offset_reset="earliest",
+        )
+        await reader.start()
+        try:
+            for partition in reader.assignment():
+                assert await reader.position(partition) == 0
+        finally:
+            await reader.stop()
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("aiokafka")]
+    assert said == []
 
 
 async def test_what_was_handled_is_committed_and_not_read_again(bench: Bench) -> None:

@@ -12,13 +12,13 @@ from trending_cli.embedded_kafka import EmbeddedKafka
 from trending_scraper.app import create_app
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.testing import MisbehavingSite, answer
-from trending_shared.delivery import REASON
 from trending_shared.events import ReviewScraped, ScrapeJob, TitleScraped
 from trending_shared.messages import Position, decode, first_message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import KafkaSettings
 from trending_shared.storage import ObjectStore
 from trending_shared.topics import dead_letter_topic
+from trending_shared.unhandled import REASON
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
 

@@ -9,12 +9,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from trending_shared.clock import FrozenClock
-from trending_shared.delivery import Consumer, Halted
+from trending_shared.delivery import Consumer
 from trending_shared.errors import Declined, EventTooLarge, Rejected, Unavailable
 from trending_shared.events import TitleScraped
 from trending_shared.messages import Message, first_message
 from trending_shared.publishing import MAX_RECORD
 from trending_shared.testing import CollectingPublisher, a_title_scraped
+from trending_shared.unhandled import Halted
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 ROOM = MAX_RECORD - 4096  # bytes of a body, as in `publishing`

@@ -10,11 +10,12 @@ from aiokafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from trending_shared.clock import FrozenClock
-from trending_shared.delivery import Consumer, Halted
+from trending_shared.delivery import Consumer
 from trending_shared.errors import BrokerUnavailable, Rejected, Unavailable
 from trending_shared.events import TitleScraped
 from trending_shared.messages import Message, first_message
 from trending_shared.testing import CollectingPublisher, a_title_cleaned, a_title_scraped
+from trending_shared.unhandled import Halted
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 

@@ -1,0 +1,204 @@
+"""What becomes of a message that wasn't handled: it is tried again later, or parked.
+
+Either way the record goes on to another topic as it came, with headers of ours that say why, and
+its own partition moves on. The same headers tell, when it comes back, how often it was tried.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from aiokafka import ConsumerRecord as Record
+
+from trending_shared.clock import Clock
+from trending_shared.errors import (
+    Declined,
+    EventTooLarge,
+    Rejected,
+    TrendingError,
+    Undecodable,
+)
+from trending_shared.messages import Position
+from trending_shared.progress import DeliveryMetrics, Progress
+from trending_shared.publishing import RawPublisher
+from trending_shared.topics import dead_letter_topic, retry_topic
+
+log = structlog.get_logger()
+
+DUE = "trending-due"  # milliseconds since 1970: not to be tried before
+ATTEMPT = "trending-attempt"  # the number of the next attempt, from 1
+REASON = "trending-reason"  # the error's name
+DETAIL = "trending-detail"  # what the error said
+ORIGIN = "trending-origin"  # where the message first lay: topic:partition:offset
+OURS = frozenset({DUE, ATTEMPT, REASON, DETAIL, ORIGIN})
+
+_MAX_DETAIL = 2000  # bytes
+_LARGE, _MOST_HEADERS = 512, 50  # what a record that hardly fits keeps of key and headers
+
+
+class Halted(Exception):
+    """Too many dead letters in a row; nothing more is taken until a person has looked."""
+
+
+class Unhandled:
+    """Postpones and parks records for one consumer group.
+
+    Args:
+        group: part of the names of retry and dead-letter topics.
+        delays: pauses before the first, second, … further attempt.
+        dead_letter_limit: dead letters in a row after which `Halted` is raised.
+
+    Raises:
+        Halted: too many dead letters in a row, the last of them parked.
+        BrokerUnavailable: Kafka took neither retry nor dead letter.
+    """
+
+    def __init__(
+        self,
+        *,
+        group: str,
+        publisher: RawPublisher,
+        delays: Sequence[timedelta],
+        dead_letter_limit: int,
+        metrics: DeliveryMetrics,
+        progress: Progress,
+        clock: Clock,
+    ) -> None:
+        self._group = group
+        self._publisher = publisher
+        self._delays = tuple(delays)
+        self._dead_letter_limit = dead_letter_limit
+        self._metrics = metrics
+        self._progress = progress
+        self._clock = clock
+
+    async def set_aside(self, record: Record, error: Exception) -> None:
+        """Park what can never work, postpone what failed for any other reason."""
+        if isinstance(error, Rejected):
+            await self.park(record, error)
+        else:
+            log.warning("handler_failed", position=_position(record), exc_info=error)
+            await self.postpone(record, error)
+
+    async def postpone(self, record: Record, error: Exception) -> None:
+        """Have a record tried again after the next delay; park it when all are used up."""
+        attempt = _attempt(record)
+        if attempt > len(self._delays):
+            await self.park(record, error)
+            return
+        origin = _origin(record)
+        delay = self._delays[attempt - 1]
+        due = self._clock.now() + delay
+        topic = origin.split(":")[0]
+        try:
+            await self._publisher.publish_raw(
+                retry_topic(topic, self._group, delay),
+                key=record.key,
+                value=record.value,
+                headers=[
+                    *_foreign_headers(record),
+                    (DUE, str(int(due.timestamp() * 1000)).encode()),
+                    (ATTEMPT, str(attempt + 1).encode()),
+                    *_why(error, origin),
+                ],
+            )
+        except EventTooLarge as too_large:
+            await self.park(record, too_large)
+            return
+        self._metrics.events.labels(topic, "postponed").inc()
+        log.warning(
+            "event_postponed", origin=origin, attempt=attempt, due=due.isoformat(), **_said(error)
+        )
+
+    async def park(self, record: Record, error: Exception) -> None:
+        """Put a record with the dead letters, and what was wrong with it."""
+        origin = _origin(record)
+        topic = origin.split(":")[0]
+        dead_letters = dead_letter_topic(topic, self._group)
+        foreign = _foreign_headers(record)
+        ours = [(ATTEMPT, str(_attempt(record)).encode()), *_why(error, origin)]
+        try:
+            await self._publisher.publish_raw(
+                dead_letters, key=record.key, value=record.value, headers=[*foreign, *ours]
+            )
+        except EventTooLarge:
+            # It hardly fitted into a record without the reason. All of it still lies at its origin.
+            key = record.key if len(record.key or b"") <= _LARGE else None
+            small = [(name, value) for name, value in foreign if len(name) + len(value) <= _LARGE]
+            await self._publisher.publish_raw(
+                dead_letters, key=key, value=None, headers=[*small[:_MOST_HEADERS], *ours]
+            )
+        self._count_parked(topic, origin, error)
+
+    async def park_unreadable(self, position: Position) -> None:
+        """Park what even Kafka's client can't read, by its position."""
+        error = Undecodable("the name of a header isn't UTF-8")
+        await self._publisher.publish_raw(
+            dead_letter_topic(position.topic, self._group),
+            key=None,
+            value=None,
+            headers=_why(error, str(position)),
+        )
+        self._count_parked(position.topic, str(position), error)
+
+    def _count_parked(self, topic: str, origin: str, error: Exception) -> None:
+        if isinstance(error, Declined):
+            self._metrics.events.labels(topic, "declined").inc()
+            log.info("event_declined", origin=origin, **_said(error))
+            return
+        self._metrics.events.labels(topic, "parked").inc()
+        log.error("event_parked", origin=origin, **_said(error))
+        self._progress.dead_in_a_row += 1
+        dead = self._progress.dead_in_a_row
+        if dead >= self._dead_letter_limit:
+            last = _said(error)["reason"]
+            self._progress.halted = f"{dead} dead letters in a row, last: {last}"
+            self._metrics.halted.set(1)
+            log.critical("consumer_halted", reason=self._progress.halted)
+            raise Halted
+
+
+def due_at(record: Record) -> datetime | None:
+    """When a postponed record may be tried again; none for any other record."""
+    text = _header(record, DUE)
+    return datetime.fromtimestamp(int(text) / 1000, UTC) if text and text.isdigit() else None
+
+
+def _attempt(record: Record) -> int:
+    text = _header(record, ATTEMPT)
+    return int(text) if text and text.isdigit() else 1
+
+
+def _origin(record: Record) -> str:
+    return _header(record, ORIGIN) or _position(record)
+
+
+def _position(record: Record) -> str:
+    return str(Position(record.topic, record.partition, record.offset))
+
+
+def _header(record: Record, name: str) -> str | None:
+    """A header of ours; on another topic than those for retries it isn't by us."""
+    if "-retry-" not in record.topic:
+        return None
+    value = next((value for key, value in record.headers if key == name), None)
+    return value.decode(errors="replace") if value is not None else None
+
+
+def _foreign_headers(record: Record) -> list[tuple[str, bytes]]:
+    return [(key, value or b"") for key, value in record.headers if key not in OURS]
+
+
+def _said(error: Exception) -> dict[str, str]:
+    reason = error.reason if isinstance(error, TrendingError) else type(error).__name__
+    detail = str(error).encode(errors="replace")[:_MAX_DETAIL].decode(errors="replace")
+    return {"reason": reason, "detail": detail}
+
+
+def _why(error: Exception, origin: str) -> list[tuple[str, bytes]]:
+    said = _said(error)
+    return [
+        (REASON, said["reason"].encode()),
+        (DETAIL, said["detail"].encode()),
+        (ORIGIN, origin.encode()),
+    ]
