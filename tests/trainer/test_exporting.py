@@ -7,11 +7,12 @@ import numpy as np
 import onnx
 import pyarrow as pa
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from trending_shared.features import compose_text, normalise_text
 from trending_shared.genres import GENRES
 from trending_shared.onnx_models import OnnxModel
-from trending_trainer.exporting import OPSETS, export, parity, predict_all
+from trending_trainer.exporting import OPSETS, AnswersUnusable, export, parity, predict_all
 from trending_trainer.training import (
     FAMILIES,
     UNTRAINED_PROBABILITY,
@@ -140,6 +141,14 @@ def test_the_graph_states_its_versions_and_asks_for_no_locale(model: GenreModel)
     assert [node.name for node in proto.graph.input] == ["text"]
     assert [node.name for node in proto.graph.output] == ["probabilities"]
     assert "StringNormalizer" not in {node.op_type for node in proto.graph.node}
+
+
+def test_a_model_whose_answers_are_no_numbers_is_refused_by_name(graph: OnnxModel) -> None:
+    model = train("tfidf-logreg", titles(), folds=2)
+    broken = next(one for one in model.classifiers if isinstance(one, LogisticRegression))
+    broken.coef_ = np.full_like(broken.coef_, np.nan)
+    with pytest.raises(AnswersUnusable, match="tfidf-logreg"):
+        parity(model, graph, list(titles().texts))
 
 
 def test_a_graph_that_answers_differently_is_noticed(model: GenreModel, graph: OnnxModel) -> None:

@@ -20,7 +20,8 @@ from trending_shared.genres import GENRES
 from trending_shared.onnx_models import OnnxModel
 from trending_shared.registry import ModelRegistry
 from trending_shared.storage import ObjectStore
-from trending_trainer.fitting import Fitting
+from trending_trainer.exporting import AnswersUnusable
+from trending_trainer.fitting import Fitted, Fitting
 from trending_trainer.runs import Request, Runs
 from trending_trainer.settings import TrainerSettings
 from trending_trainer.tracking import Tracker
@@ -207,8 +208,28 @@ def test_a_dataset_that_nothing_can_be_learned_from_is_refused_with_the_reason(
         cut_dataset(store, "one", **cut)
     outcome = fitting(store).run(a_request(wanted))
     assert outcome.registered == ()
+    assert outcome.verdict == "refused"
     assert outcome.refused is not None
     assert reason in outcome.refused.reasons[0]
+
+
+def test_of_a_run_with_one_unusable_model_none_is_registered(store: ObjectStore) -> None:
+    class Wild(Fitting):
+        """Its trees answer with what is no number."""
+
+        def _fit(self, request: Any, family: Any, *rest: Any) -> Fitted:
+            if family == "tfidf-xgboost":
+                raise AnswersUnusable("tfidf-xgboost answered with no number")
+            return super()._fit(request, family, *rest)
+
+    cut_dataset(store, "one")
+    wild = Wild(store, tracker=Notes(), clock=SystemClock(), margin=0.0, code_version="test")
+    outcome = wild.run(a_request("one"))
+    assert outcome.registered == ()
+    assert outcome.verdict == "refused"
+    assert outcome.refused is not None
+    assert outcome.refused.reasons[0].startswith("AnswersUnusable")
+    assert ModelRegistry(store).versions("genres") == []
 
 
 def test_a_changed_dataset_is_refused(store: ObjectStore) -> None:

@@ -191,6 +191,30 @@ def test_a_released_run_needs_no_waiting(runs: Runs) -> None:
     assert runs.begin(run_id, owner="b", now=NOW) is not None
 
 
+@pytest.mark.parametrize("text", [b"", b"\xff\xfe", b"soon", b"2026-11-01T12:00:00", b"1793534400"])
+def test_a_heartbeat_that_cannot_be_read_is_none(
+    runs: Runs, store: ObjectStore, text: bytes
+) -> None:
+    run_id = uuid4()
+    runs.begin(run_id, owner="a", now=NOW)
+    store.put(f"runs/{run_id}/attempts/0001.heartbeat", text)
+    assert runs.begin(run_id, owner="b", now=NOW) is not None
+
+
+def test_a_withdrawn_attempt_is_over_and_was_no_try(runs: Runs) -> None:
+    run_id = uuid4()
+    assert runs.tries(run_id) == 0
+    for end in (runs.withdraw, runs.release, runs.withdraw):
+        attempt = runs.begin(run_id, owner="a", now=NOW)
+        assert attempt is not None
+        runs.heartbeat(run_id, attempt, NOW)
+        end(run_id, attempt)
+    fourth = runs.begin(run_id, owner="b", now=NOW)
+    assert fourth is not None
+    assert fourth.number == 4
+    assert runs.tries(run_id) == 2
+
+
 def test_a_late_sign_of_an_older_attempt_keeps_nobody_waiting(runs: Runs) -> None:
     run_id = uuid4()
     old = runs.begin(run_id, owner="a", now=NOW)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from aiokafka import ConsumerRecord
@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from trending_shared.clock import FrozenClock
 from trending_shared.delivery import Consumer
-from trending_shared.errors import BrokerUnavailable
+from trending_shared.errors import BrokerUnavailable, StoreUnavailable
 from trending_shared.events import (
     DatasetPublished,
     Event,
@@ -31,7 +31,7 @@ from trending_shared.testing import CollectingPublisher
 from trending_trainer.app import create_app
 from trending_trainer.handlers import register_handlers
 from trending_trainer.metrics import TrainerMetrics
-from trending_trainer.runs import Outcome, Request, RunDamaged, Runs
+from trending_trainer.runs import Attempt, Outcome, Request, RunDamaged, Runs
 from trending_trainer.settings import TrainerSettings
 from trending_trainer.supervising import FitNotStarted, Supervisor
 
@@ -150,6 +150,20 @@ async def test_what_a_fit_came_to_is_published_and_the_run_closed(house: House) 
     assert house.value("runs_total", outcome="promoted") == 1
     assert house.value("macro_f1_ratio", algorithm="tfidf-logreg") == 0.5
     assert house.value("attempts_total") == 1
+
+
+@pytest.mark.parametrize("registered", [(), (REGISTERED,)], ids=["by its dataset", "by the gate"])
+async def test_a_refused_run_asks_for_nobody(
+    house: House, registered: tuple[ModelRegistered, ...]
+) -> None:
+    refused = ModelRefused(model="genres", dataset_id="d1", reasons=("TooFewTitles: 3",))
+    house.runs.end(
+        (request := house.claim()).run_id, Outcome(registered=registered, refused=refused)
+    )
+    await house.supervisor(DIES).advance(request)
+    assert house.publisher.events(ModelRefused) == [refused]
+    assert house.value("runs_total", outcome="refused") == 1
+    assert house.value("runs_total", outcome="failed") is None
 
 
 async def test_an_outcome_that_is_there_is_published_without_another_fit(house: House) -> None:
@@ -276,6 +290,31 @@ async def test_stopping_ends_the_fit_and_leaves_the_run_to_the_next_trainer(hous
     second = house.runs.begin(request.run_id, owner="the next", now=NOW)
     assert second is not None
     assert second.number == 2
+
+
+async def test_restarts_in_a_long_fit_use_up_no_attempt(house: House) -> None:
+    request = house.claim()
+    async with answering() as line, asyncio.timeout(WITHIN):
+        for _ in range(3):  # of two attempts
+            async with house.supervisor(LINGERS, port=line.port).running():
+                await line.calls.get()
+    await house.supervisor(ENDS, outcome=PROMOTION.model_dump_json()).advance(request)
+    assert house.publisher.messages == PROMOTION.messages(request)
+
+
+async def test_a_trainer_stops_though_the_store_is_gone(house: House) -> None:
+    class Unwritable(Runs):
+        def withdraw(self, run_id: UUID, attempt: Attempt) -> None:
+            raise StoreUnavailable("the disk is full")
+
+    house.runs = Unwritable(house.store, lease=LEASE)
+    request = house.claim()
+    async with answering() as line, asyncio.timeout(WITHIN):
+        async with house.supervisor(LINGERS, port=line.port).running():
+            _, fit = await line.calls.get()
+        assert await fit.read() == b""
+    assert house.runs.begin(request.run_id, owner="the next", now=NOW) is None
+    assert house.runs.begin(request.run_id, owner="the next", now=NOW + LEASE) is not None
 
 
 async def test_a_second_trainer_does_not_start_what_the_first_is_at(house: House) -> None:

@@ -20,6 +20,7 @@ from skl2onnx.common.data_types import StringTensorType
 from sklearn.feature_extraction.text import TfidfVectorizer
 from xgboost import XGBClassifier
 
+from trending_shared.errors import Rejected
 from trending_shared.genres import GENRES
 from trending_shared.onnx_models import INPUT, OUTPUT, OnnxModel
 from trending_trainer.training import UNTRAINED_PROBABILITY, GenreModel, decide
@@ -27,6 +28,10 @@ from trending_trainer.training import UNTRAINED_PROBABILITY, GenreModel, decide
 OPSETS = {"": 18, "ai.onnx.ml": 3, "com.microsoft": 1}
 IR_VERSION = 9
 _BATCH = 64
+
+
+class AnswersUnusable(Rejected):
+    """A fitted model gives answers that are no probabilities; no manifest could hold its scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +82,15 @@ def export(model: GenreModel) -> bytes:
 
 
 def parity(model: GenreModel, graph: OnnxModel, texts: Sequence[str]) -> Parity:
-    """Let both answer the same texts."""
+    """Let both answer the same texts.
+
+    Raises:
+        AnswersUnusable: an answer of the model is no probability.
+        ModelUnusable: the same of its graph.
+    """
     native, exported = model.probabilities(texts), predict_all(graph, texts)
+    if not np.isfinite(native).all():
+        raise AnswersUnusable(f"{model.family} answered some of {len(texts)} texts with no number")
     changed = decide(native, model.thresholds) != decide(exported, model.thresholds)
     return Parity(
         max_difference=float(np.abs(native - exported).max(initial=0.0)),

@@ -48,8 +48,9 @@ class DatasetUnfit(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A registered bundle, and what chooses among several."""
+    """A bundle, and what chooses among several."""
 
+    graph: bytes
     manifest: Manifest
     validation_f1: float
     """Macro-F1 on titles outside the test split, each judged by a model that didn't see it."""
@@ -81,7 +82,8 @@ class Fitting:
     def run(self, request: Request) -> Outcome:
         """Fit, register, judge, promote.
 
-        A dataset that nothing can be learned from leads to a refusal, not to an error.
+        A dataset that nothing can be learned from, and a model that can't be used, lead to a
+        refusal, not to an error; nothing is registered then.
 
         Raises:
             Unavailable: the store didn't answer.
@@ -93,22 +95,12 @@ class Fitting:
                 raise TooFewTitles(f"none of {len(titles)} labelled titles is of the test split")
             fitted = [self._fit(request, family, dataset, titles) for family in FAMILIES]
         except Rejected as error:
-            log.warning("dataset_refused", reason=error.reason, detail=str(error))
+            log.warning("nothing_registered", reason=error.reason, detail=str(error))
             reasons = (f"{error.reason}: {error}",)
             return Outcome(
                 refused=ModelRefused(model=MODEL, dataset_id=request.dataset_id, reasons=reasons)
             )
-        registered = tuple(
-            ModelRegistered(
-                model=MODEL,
-                model_version=one.manifest.version,
-                algorithm=one.manifest.algorithm,
-                dataset_id=dataset.dataset_id,
-                macro_f1=one.manifest.metrics["macro_f1"],
-                wandb_run=one.manifest.wandb_run,
-            )
-            for one in fitted
-        )
+        registered = tuple(self._register(one) for one in fitted)
         # Chosen without a look at the test titles, so that what they say of it stays unbiased.
         best = max(fitted, key=lambda one: one.validation_f1).manifest
         verdict = self._decide(request, best, titles.only("test"))
@@ -181,9 +173,25 @@ class Fitting:
             onnx_sha256=hashlib.sha256(graph).hexdigest(),
             onnx_bytes=len(graph),
         )
-        registered = self._registry.register(graph, manifest)
-        log.info("model_registered", version=version, family=family, macro_f1=evaluation.macro_f1)
-        return Fitted(registered, model.validation_f1)
+        return Fitted(graph, manifest, model.validation_f1)
+
+    def _register(self, fitted: Fitted) -> ModelRegistered:
+        held = self._registry.register(fitted.graph, fitted.manifest)
+        registered = ModelRegistered(
+            model=MODEL,
+            model_version=held.version,
+            algorithm=held.algorithm,
+            dataset_id=fitted.manifest.dataset_id,
+            macro_f1=held.metrics["macro_f1"],
+            wandb_run=held.wandb_run,
+        )
+        log.info(
+            "model_registered",
+            version=held.version,
+            family=held.algorithm,
+            macro_f1=registered.macro_f1,
+        )
+        return registered
 
     def _track(
         self,

@@ -7,7 +7,8 @@ class TrainerMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.runs = Counter(
             "trending_trainer_runs_total",
-            "Runs ended, by outcome; refused is normal, failed asks for a person",
+            "Runs ended, by outcome; refused by the gate, or for the dataset, is normal and says "
+            "why in models-refused; failed means that no fit came to an end, and asks for a person",
             ["outcome"],
             registry=registry,
         )

@@ -2,7 +2,7 @@
 
     runs/open/<id>.json                    the request; it exists from the claim to the publication
     runs/<id>/attempts/0001.json           an attempt; created once, so two processes can't share it
-    runs/<id>/attempts/0001.heartbeat      when its process last said that it lives
+    runs/<id>/attempts/0001.heartbeat      when its process last said that it lives, or how it ended
     runs/<id>/outcome.json                 what came of it; created once
 
 The id is that of the event that asked. All of it lies in the object store and needs nothing but
@@ -10,7 +10,7 @@ create-only writes, so any number of trainers on any number of machines may shar
 """
 
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 import structlog
@@ -28,6 +28,8 @@ from trending_shared.messages import Message
 from trending_shared.storage import ObjectStore
 
 log = structlog.get_logger()
+
+_RELEASED, _WITHDRAWN = b"released", b"withdrawn"  # instead of the time of a heartbeat
 
 
 class RunDamaged(Rejected):
@@ -73,6 +75,14 @@ class Outcome(Frozen):
     registered: tuple[ModelRegistered, ...] = ()
     promoted: ModelPromoted | None = None
     refused: ModelRefused | None = None
+    failed: bool = False
+    """The refusal only says that no fit came to an end; nobody judged a dataset or a model."""
+
+    @property
+    def verdict(self) -> Literal["promoted", "refused", "failed"]:
+        if self.failed:
+            return "failed"
+        return "promoted" if self.promoted else "refused"
 
     def messages(self, request: Request) -> list[Message[Any]]:
         """The facts as messages that follow from the event that asked; the same every time."""
@@ -141,7 +151,17 @@ class Runs:
 
     def release(self, run_id: UUID, attempt: Attempt) -> None:
         """Say that an attempt's process is gone, so that nobody waits for the lease."""
-        self._store.put(_heartbeat_key(run_id, attempt), b"released")
+        self._store.put(_heartbeat_key(run_id, attempt), _RELEASED)
+
+    def withdraw(self, run_id: UUID, attempt: Attempt) -> None:
+        """Release an attempt that its trainer broke off: it says nothing about the run."""
+        self._store.put(_heartbeat_key(run_id, attempt), _WITHDRAWN)
+
+    def tries(self, run_id: UUID) -> int:
+        """How many attempts there were, without those withdrawn."""
+        return sum(
+            self._heartbeat(run_id, attempt) != _WITHDRAWN for attempt in self._attempts(run_id)
+        )
 
     def end(self, run_id: UUID, outcome: Outcome) -> Outcome:
         """Store the outcome; if there was one already, that one holds."""
@@ -165,17 +185,30 @@ class Runs:
         return [self._read(Attempt, key) for key in keys if key.endswith(".json")]
 
     def _alive(self, run_id: UUID, attempt: Attempt, now: datetime) -> bool:
+        heartbeat = self._heartbeat(run_id, attempt)
+        last = attempt.started_at if heartbeat is None else _time(heartbeat)
+        return last is not None and now - last < self._lease
+
+    def _heartbeat(self, run_id: UUID, attempt: Attempt) -> bytes | None:
         try:
-            text = self._store.get(_heartbeat_key(run_id, attempt)).decode()
+            return self._store.get(_heartbeat_key(run_id, attempt))
         except ObjectMissing:
-            return now - attempt.started_at < self._lease
-        return text != "released" and now - datetime.fromisoformat(text) < self._lease
+            return None
 
     def _read(self, kind: type[D], key: str) -> D:
         try:
             return kind.model_validate_json(self._store.get(key))
         except ValidationError as error:
             raise RunDamaged(f"{key}: {error}") from error
+
+
+def _time(heartbeat: bytes) -> datetime | None:
+    """When a process said that it lives; none if it took that back, or can't be understood."""
+    try:
+        time = datetime.fromisoformat(heartbeat.decode())
+    except ValueError:
+        return None
+    return time if time.tzinfo else None
 
 
 def _open_key(run_id: UUID) -> str:

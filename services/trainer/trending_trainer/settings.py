@@ -21,7 +21,9 @@ class TrainerSettings(ConsumerSettings):
         default=timedelta(seconds=20),
         description="silence after which another trainer may take a run over",
     )
-    attempts: int = Field(default=3, ge=1, description="tries before a run counts as failed")
+    attempts: int = Field(
+        default=3, ge=1, description="fits that die before a run counts as failed"
+    )
     margin: float = Field(
         default=0.0, ge=0, description="macro-F1 that a candidate must have above the champion's"
     )

@@ -36,7 +36,7 @@ class Supervisor:
 
     Args:
         command: starts a fit; the run's id, the attempt's number and our process id are added.
-        attempts: tries before a run counts as failed.
+        attempts: fits that die before a run counts as failed.
         look_again: seconds between looks for runs that another trainer left behind.
     """
 
@@ -69,7 +69,7 @@ class Supervisor:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Supervise in the background; a fit at work is stopped and released when left."""
+        """Supervise in the background; a fit at work is stopped and withdrawn when left."""
         task = asyncio.create_task(self._loop())
         task.add_done_callback(_report)
         try:
@@ -131,23 +131,33 @@ class Supervisor:
         log.info(
             "run_published",
             run_id=str(run_id),
+            outcome=outcome.verdict,
             promoted=outcome.promoted.model_version if outcome.promoted else None,
             refused=list(outcome.refused.reasons) if outcome.refused else None,
         )
 
     async def _try(self, request: Request, attempt: Attempt) -> Outcome | None:
         run_id = request.run_id
-        if attempt.number > self._attempts:
+        if await asyncio.to_thread(self._runs.tries, run_id) > self._attempts:
             reason = f"no fit came to an end in {self._attempts} attempts; see the trainer's log"
             refused = ModelRefused(model=MODEL, dataset_id=request.dataset_id, reasons=(reason,))
-            return await asyncio.to_thread(self._runs.end, run_id, Outcome(refused=refused))
+            failed = Outcome(refused=refused, failed=True)
+            return await asyncio.to_thread(self._runs.end, run_id, failed)
         self._metrics.attempts.inc()
         log.info("fit_started", run_id=str(run_id), attempt=attempt.number)
+        give_up = self._runs.release
         try:
             with self._metrics.seconds.time():
                 status = await self._fit(run_id, attempt)
+        except asyncio.CancelledError:
+            give_up = self._runs.withdraw
+            raise
         finally:
-            await asyncio.to_thread(self._runs.release, run_id, attempt)
+            try:
+                await asyncio.to_thread(give_up, run_id, attempt)
+            except Unavailable as error:
+                # It ends with its lease then; an error here would take the place of a cancellation.
+                log.warning("attempt_not_given_up", run_id=str(run_id), detail=str(error))
         log.info("fit_ended", run_id=str(run_id), attempt=attempt.number, status=status)
         return await asyncio.to_thread(self._runs.outcome, run_id)
 
@@ -180,9 +190,7 @@ class Supervisor:
     def _count(self, outcome: Outcome) -> None:
         for registered in outcome.registered:
             self._metrics.macro_f1.labels(registered.algorithm).set(registered.macro_f1)
-        failed = not outcome.registered
-        verdict = "failed" if failed else "promoted" if outcome.promoted else "refused"
-        self._metrics.runs.labels(verdict).inc()
+        self._metrics.runs.labels(outcome.verdict).inc()
 
 
 def _report(loop: "asyncio.Task[None]") -> None:
