@@ -218,7 +218,10 @@ def _champion(house: House) -> Manifest | None:
 
 
 def _sample(house: House, champion: Manifest) -> list[dict[str, Any]]:
-    """Ask the gateway about the three fastest rising titles, once it serves the champion."""
+    """Ask the gateway about the three fastest rising titles, once it serves the champion.
+
+    The answers are on record when this returns, so that their lineage can be asked for.
+    """
     house.stack.wait_until({"inference": "/readyz"})
     with httpx.Client(base_url=house.url("inference"), timeout=20, trust_env=False) as client:
         titles = _items(client, "GET", "/v1/trending?limit=3")
@@ -234,6 +237,12 @@ def _sample(house: House, champion: Manifest) -> list[dict[str, Any]]:
             if time.monotonic() > deadline:
                 raise TrendingError(f"the gateway still doesn't serve {champion.version}")
             time.sleep(0.3)
+        for answer in answers:
+            record = f"/v1/predictions/{answer['prediction_id']}/lineage"
+            while _ask(client, "GET", record).status_code == httpx.codes.NOT_FOUND:
+                if time.monotonic() > deadline:
+                    raise TrendingError("the monitor still hasn't recorded what the gateway served")
+                time.sleep(0.1)
     return [
         {
             "title": title["name"],
@@ -247,14 +256,18 @@ def _sample(house: House, champion: Manifest) -> list[dict[str, Any]]:
 
 def _items(client: httpx.Client, method: str, path: str, body: Any = None) -> list[dict[str, Any]]:
     """The items of one of the gateway's answers; raises `TrendingError` if it refuses."""
-    try:
-        answer = client.request(method, path, json=body)
-    except httpx.HTTPError as error:
-        raise TrendingError(f"the gateway doesn't answer: {error!r}") from error
+    answer = _ask(client, method, path, body)
     if answer.is_error:
         raise TrendingError(f"the gateway answered {answer.status_code}: {answer.text}")
     items: list[dict[str, Any]] = answer.json()["items"]
     return items
+
+
+def _ask(client: httpx.Client, method: str, path: str, body: Any = None) -> httpx.Response:
+    try:
+        return client.request(method, path, json=body)
+    except httpx.HTTPError as error:
+        raise TrendingError(f"the gateway doesn't answer: {error!r}") from error
 
 
 def _result(

@@ -13,12 +13,12 @@ import pytest
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(300)]
 
-TRENDING = (sys.executable, "-m", "trending_cli")
+TRENDING = Path(sys.executable).with_name("trending")
 
 
 def trending(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*TRENDING, *arguments],
+        [TRENDING, *arguments],
         env={**os.environ, "TRENDING_HOME": str(home)},
         capture_output=True,
         text=True,
