@@ -14,7 +14,7 @@ from trending_shared.errors import StoreUnavailable
 from trending_shared.events import ReviewCleaned, ReviewScraped, TitleCleaned, TitleScraped
 from trending_shared.settings import CommonSettings
 from trending_shared.storage import ObjectStore
-from trending_shared.topics import list_partitions
+from trending_shared.topics import list_partitions, look_at
 
 _READERS = {
     TitleScraped.topic: "cleaner",
@@ -33,6 +33,7 @@ async def recreated_topics(common: CommonSettings) -> list[str]:
     """
     async with clients.reader(common.kafka) as reader:
         existing = await list_partitions(common.kafka.connection)
+        look_at(reader, existing)
         ends = await reader.end_offsets(existing)
     usual = {
         TopicPartition(topic, number)

@@ -21,7 +21,7 @@ from trending_cli.output import (
 )
 from trending_shared.events import EVENTS
 from trending_shared.settings import CommonSettings
-from trending_shared.topics import list_partitions
+from trending_shared.topics import list_partitions, look_at
 
 app = typer.Typer(no_args_is_help=True, help="Look into Kafka's topics.")
 
@@ -39,6 +39,7 @@ def list_(as_json: JsonOption = False) -> None:
 async def _sizes(common: CommonSettings) -> list[tuple[str, int, int]]:
     async with clients.reader(common.kafka) as reader:
         partitions = await list_partitions(common.kafka.connection)
+        look_at(reader, partitions)
         first = await reader.beginning_offsets(partitions)
         last = await reader.end_offsets(partitions)
     count = Counter(partition.topic for partition in partitions)
@@ -63,6 +64,7 @@ async def _lag(common: CommonSettings) -> list[tuple[str, str, int, int]]:
     async with clients.admin(common.kafka) as admin, clients.reader(common.kafka) as reader:
         for group, *_ in await admin.list_consumer_groups():
             committed = await admin.list_consumer_group_offsets(group)
+            look_at(reader, list(committed))
             ends = await reader.end_offsets(list(committed))
             for partition, place in sorted(committed.items()):
                 behind = max(0, ends[partition] - max(0, place.offset))

@@ -119,6 +119,16 @@ async def list_partitions(kafka: dict[str, Any]) -> list[TopicPartition]:
         )
 
 
+def look_at(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
+    """Have a consumer know these partitions without reading them.
+
+    Asked for the offsets of partitions that it doesn't know, it would look up one topic after the
+    other, a tenth of a second each.
+    """
+    consumer.assign(partitions)
+    consumer.pause(*partitions)
+
+
 async def ensure_topics(
     specs: Sequence[TopicSpec], kafka: dict[str, Any], replication: int
 ) -> None:
@@ -175,16 +185,16 @@ async def _wait_for_leaders(names: Set[str], kafka: dict[str, Any]) -> None:
         else:
             raise BrokerUnavailable(f"no leader within a minute for {', '.join(sorted(waiting))}")
     # A broker announces leaders a little before it leads; the question is repeated until it does.
-    consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**kafka, enable_auto_commit=False, auto_offset_reset="none")
     try:
         await consumer.start()
-        await consumer.end_offsets(
-            [
-                TopicPartition(topic["topic"], one["partition"])
-                for topic in described
-                for one in topic["partitions"]
-            ]
-        )
+        partitions = [
+            TopicPartition(topic["topic"], one["partition"])
+            for topic in described
+            for one in topic["partitions"]
+        ]
+        look_at(consumer, partitions)
+        await consumer.end_offsets(partitions)
     except (KafkaError, OSError) as error:
         raise BrokerUnavailable.at(kafka["bootstrap_servers"], error) from error
     finally:

@@ -5,7 +5,8 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 
 import structlog
 import uvicorn
@@ -15,7 +16,7 @@ from faststream.kafka import KafkaBroker
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 from prometheus_client import CollectorRegistry
 
-from trending_shared.clock import Clock
+from trending_shared.clock import Clock, SystemClock
 from trending_shared.delivery import Consumer
 from trending_shared.errors import SettingInvalid, TrendingError
 from trending_shared.events import Event
@@ -23,6 +24,7 @@ from trending_shared.logs import configure_logs
 from trending_shared.probes import Check, probe_routes
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import (
+    ConsumerSettings,
     KafkaSettings,
     ServiceSettings,
     describe_settings,
@@ -57,13 +59,41 @@ def create_broker(kafka: KafkaSettings, *, service: str) -> KafkaBroker:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What every consuming service is built on; nothing of it is started."""
+
+    settings: ServiceSettings
+    registry: CollectorRegistry
+    clock: Clock
+    publisher: KafkaPublisher
+    consumer: Consumer
+
+    @classmethod
+    def of(cls, service: str, settings: ConsumerSettings) -> Self:
+        """One publisher and one consumer, named after the service."""
+        registry, clock = CollectorRegistry(), SystemClock()
+        publisher = KafkaPublisher(
+            settings.kafka,
+            service=service,
+            code_version=settings.code_version,
+            registry=registry,
+            clock=clock,
+        )
+        consumer = Consumer(
+            service=service,
+            publisher=publisher,
+            registry=registry,
+            batch_size=settings.batch_size,
+            dead_letter_limit=settings.dead_letter_limit,
+            clock=clock,
+        )
+        return cls(settings, registry, clock, publisher, consumer)
+
+
 def worker_app(
-    settings: ServiceSettings,
+    base: Base,
     *,
-    consumer: Consumer,
-    publisher: KafkaPublisher,
-    registry: CollectorRegistry,
-    clock: Clock,
     produces: Sequence[type[Event]],
     ready: Mapping[str, Check] | None = None,
     lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None,
@@ -76,17 +106,18 @@ def worker_app(
         ready: what must answer besides the broker before the service is ready.
         lifespan: entered before the first message, left after the last.
     """
-    broker = create_broker(settings.kafka, service=consumer.service)
+    kafka, consumer = base.settings.kafka, base.consumer
+    broker = create_broker(kafka, service=consumer.service)
     consumer.subscribe(broker)
 
     @asynccontextmanager
     async def life() -> AsyncIterator[None]:
         kinds = {*consumer.consumes, *produces}
-        specs = [topic_spec(kind, partitions=settings.kafka.partitions) for kind in kinds]
+        specs = [topic_spec(kind, partitions=kafka.partitions) for kind in kinds]
         specs += group_topics(consumer.consumes, consumer.service, consumer.delays)
-        await ensure_topics(specs, settings.kafka.connection, settings.kafka.replication_factor)
+        await ensure_topics(specs, kafka.connection, kafka.replication_factor)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(publisher)
+            await stack.enter_async_context(base.publisher)
             if lifespan:
                 await stack.enter_async_context(lifespan())
             log.info("service_started", consumes=[kind.topic for kind in consumer.consumes])
@@ -102,10 +133,10 @@ def worker_app(
         lifespan=life,
         logger=None,
         asgi_routes=probe_routes(
-            registry,
+            base.registry,
             ready={"kafka": kafka_answers, **(ready or {})},
             consumer=consumer,
-            clock=clock,
+            clock=base.clock,
         ),
     )
     app.consumer = consumer

@@ -23,7 +23,7 @@ from trending_shared.messages import Message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import CommonSettings, KafkaSettings, ServiceSettings
 from trending_shared.topics import all_event_topics, ensure_topics, list_partitions
-from trending_shared.worker import worker_app
+from trending_shared.worker import Base, worker_app
 
 Handler = Callable[[Sequence[Message[Any]]], Sequence[Message[Any]]]
 
@@ -93,14 +93,9 @@ class Terminal:
         publisher = self._publisher(name)
         consumer = Consumer(service=name, publisher=publisher, registry=registry, clock=clock)
         consumer.on(kind, handle)
-        service = worker_app(
-            ServiceSettings(kafka=self.kafka),
-            consumer=consumer,
-            publisher=publisher,
-            registry=registry,
-            clock=clock,
-            produces=(),
-        )
+        settings = ServiceSettings(kafka=self.kafka)
+        base = Base(settings, registry, clock, publisher, consumer)
+        service = worker_app(base, produces=())
 
         async def serve() -> None:
             async with service.start_lifespan_context():

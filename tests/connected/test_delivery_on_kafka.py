@@ -28,7 +28,7 @@ from trending_shared.topics import (
     topic_spec,
 )
 from trending_shared.unhandled import ORIGIN, REASON
-from trending_shared.worker import worker_app
+from trending_shared.worker import Base, worker_app
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
 
@@ -69,14 +69,9 @@ class Bench:
             consumer.on(TitleScraped, handle)
         else:
             consumer.on_each(TitleScraped, lambda message: handle([message]), at_once=at_once)
-        app = worker_app(
-            ConsumerSettings(kafka=self.kafka),
-            consumer=consumer,
-            publisher=publisher,
-            registry=registry,
-            clock=clock,
-            produces=(TitleCleaned,),
-        )
+        settings = ConsumerSettings(kafka=self.kafka)
+        base = Base(settings, registry, clock, publisher, consumer)
+        app = worker_app(base, produces=(TitleCleaned,))
         async with app.start_lifespan_context():
             yield consumer
 

@@ -2,51 +2,31 @@
 
 import asyncio
 
-from prometheus_client import CollectorRegistry
-
 from trending_cleaner.cleaner import Cleaner
 from trending_cleaner.handlers import register_handlers
 from trending_cleaner.metrics import CleanerMetrics
 from trending_cleaner.schemas import REJECTS, REVIEWS, TITLES
 from trending_cleaner.settings import CleanerSettings
-from trending_shared.clock import SystemClock
-from trending_shared.delivery import Consumer
 from trending_shared.errors import StoreUnavailable
 from trending_shared.events import RecordRejected, ReviewCleaned, TitleCleaned
-from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import read_settings
 from trending_shared.tables import OffsetTable
-from trending_shared.worker import WorkerApp, worker_app
+from trending_shared.worker import Base, WorkerApp, worker_app
 
 
 def create_app(settings: CleanerSettings | None = None) -> WorkerApp:
     """Build and connect everything; nothing is started."""
     settings = settings or read_settings(CleanerSettings)
-    registry, clock = CollectorRegistry(), SystemClock()
-    publisher = KafkaPublisher(
-        settings.kafka,
-        service="cleaner",
-        code_version=settings.code_version,
-        registry=registry,
-        clock=clock,
-    )
-    consumer = Consumer(
-        service="cleaner",
-        publisher=publisher,
-        registry=registry,
-        batch_size=settings.batch_size,
-        dead_letter_limit=settings.dead_letter_limit,
-        clock=clock,
-    )
+    base = Base.of("cleaner", settings)
     cleaner = Cleaner(
         titles=OffsetTable(settings.store, "titles", schema=TITLES, owner="cleaner"),
         reviews=OffsetTable(settings.store, "reviews", schema=REVIEWS, owner="cleaner"),
         rejects=OffsetTable(settings.store, "rejects", schema=REJECTS, owner="cleaner"),
-        metrics=CleanerMetrics(registry),
-        clock=clock,
+        metrics=CleanerMetrics(base.registry),
+        clock=base.clock,
         code_version=settings.code_version,
     )
-    register_handlers(consumer, cleaner)
+    register_handlers(base.consumer, cleaner)
     # Opened once more: the cleaner uses its own in another thread.
     titles = OffsetTable(settings.store, "titles", schema=TITLES, owner="cleaner")
 
@@ -58,11 +38,7 @@ def create_app(settings: CleanerSettings | None = None) -> WorkerApp:
         return True
 
     return worker_app(
-        settings,
-        consumer=consumer,
-        publisher=publisher,
-        registry=registry,
-        clock=clock,
+        base,
         produces=(TitleCleaned, ReviewCleaned, RecordRejected),
         ready={"tables": tables_answer},
     )

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import Never
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from trending_featurizer.datasets import Datasets
 from trending_featurizer.embedding import Embedder, Encoder
@@ -17,15 +16,12 @@ from trending_featurizer.metrics import FeaturizerMetrics
 from trending_featurizer.settings import FeaturizerSettings
 from trending_featurizer.trend_keeping import TrendKeeper
 from trending_shared.catalog import Catalog
-from trending_shared.clock import SystemClock
-from trending_shared.delivery import Consumer
 from trending_shared.encoder import SentenceEncoder
 from trending_shared.events import DatasetPublished, FeaturesComputed
-from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
 from trending_shared.tables import table_uri
-from trending_shared.worker import WorkerApp, worker_app
+from trending_shared.worker import Base, WorkerApp, worker_app
 
 log = structlog.get_logger()
 
@@ -40,25 +36,10 @@ def create_app(
     """
     settings = settings or read_settings(FeaturizerSettings)
     cache, threads = settings.encoder_cache, settings.threads
-    registry, clock = CollectorRegistry(), SystemClock()
-    metrics = FeaturizerMetrics(registry)
-    publisher = KafkaPublisher(
-        settings.kafka,
-        service="featurizer",
-        code_version=settings.code_version,
-        registry=registry,
-        clock=clock,
-    )
-    consumer = Consumer(
-        service="featurizer",
-        publisher=publisher,
-        registry=registry,
-        batch_size=settings.batch_size,
-        dead_letter_limit=settings.dead_letter_limit,
-        clock=clock,
-    )
+    base = Base.of("featurizer", settings)
+    metrics = FeaturizerMetrics(base.registry)
     catalog = Catalog(settings.catalog)
-    trends = TrendKeeper(catalog, clock=clock, metrics=metrics)
+    trends = TrendKeeper(catalog, clock=base.clock, metrics=metrics)
     embedder = Embedder(
         load or (lambda: SentenceEncoder.load(cache, threads=threads)),
         remember=settings.remembered_texts,
@@ -74,13 +55,13 @@ def create_app(
             titles=table_uri(settings.store, "titles"),
             reviews=table_uri(settings.store, "reviews"),
             code_version=settings.code_version,
-            clock=clock,
+            clock=base.clock,
             metrics=metrics,
         ),
         snapshot_titles=settings.snapshot_titles,
         metrics=metrics,
     )
-    register_handlers(consumer, featurizer)
+    register_handlers(base.consumer, featurizer)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -97,11 +78,7 @@ def create_app(
             await catalog.close()
 
     return worker_app(
-        settings,
-        consumer=consumer,
-        publisher=publisher,
-        registry=registry,
-        clock=clock,
+        base,
         produces=(FeaturesComputed, DatasetPublished),
         ready={"catalog": catalog.ping},
         lifespan=lifespan,

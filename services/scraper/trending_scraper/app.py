@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
-from prometheus_client import CollectorRegistry
-
 from trending_scraper.addresses import GuardedNetwork, GuardedTransport
 from trending_scraper.authors import Authors, author_key
 from trending_scraper.fetching import HttpFetcher
@@ -18,42 +16,24 @@ from trending_scraper.scraping import Scraper
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.sources.base import Source
 from trending_scraper.sources.demo import demo_site
-from trending_shared.clock import SystemClock
-from trending_shared.delivery import Consumer
 from trending_shared.errors import SettingInvalid
 from trending_shared.events import ReviewScraped, ScrapeJob, TitleScraped
-from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
-from trending_shared.worker import WorkerApp, worker_app
+from trending_shared.worker import Base, WorkerApp, worker_app
 
 
 def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
     """Build and connect everything; nothing is started."""
     settings = settings or read_settings(ScraperSettings)
-    registry, clock = CollectorRegistry(), SystemClock()
-    publisher = KafkaPublisher(
-        settings.kafka,
-        service="scraper",
-        code_version=settings.code_version,
-        registry=registry,
-        clock=clock,
-    )
-    consumer = Consumer(
-        service="scraper",
-        publisher=publisher,
-        registry=registry,
-        batch_size=settings.batch_size,
-        dead_letter_limit=settings.dead_letter_limit,
-        clock=clock,
-    )
+    base = Base.of("scraper", settings)
     sources = configured_sources(settings)
     network = GuardedNetwork(allowed=settings.allowed_private_hosts)
     fetcher = HttpFetcher(
         transport=partial(GuardedTransport, network),
-        pacing=Pacing(clock=clock, default_delay=settings.default_delay),
+        pacing=Pacing(clock=base.clock, default_delay=settings.default_delay),
         user_agent=user_agent(settings, sources),
-        clock=clock,
+        clock=base.clock,
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
         page_timeout=settings.page_timeout,
@@ -63,9 +43,9 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
         fetcher=fetcher,
         raw_pages=RawPages(ObjectStore.at(settings.store)),
         authors=Authors(hash_key(settings)),
-        metrics=ScraperMetrics(registry),
+        metrics=ScraperMetrics(base.registry),
     )
-    register_handlers(consumer, scraper, at_once=settings.at_once)
+    register_handlers(base.consumer, scraper, at_once=settings.at_once)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -73,11 +53,7 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
             yield
 
     return worker_app(
-        settings,
-        consumer=consumer,
-        publisher=publisher,
-        registry=registry,
-        clock=clock,
+        base,
         produces=(TitleScraped, ReviewScraped, ScrapeJob),
         lifespan=lifespan,
     )
