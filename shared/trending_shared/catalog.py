@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import stamina
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -138,17 +139,27 @@ class Catalog:
             Path(url.split("///", 1)[1]).parent.mkdir(parents=True, exist_ok=True)
             sa.event.listen(self.engine.sync_engine, "connect", _configure_sqlite)
 
-    async def create(self) -> None:
+    async def create(self, *, patience: float = 60) -> None:
         """Create the tables that don't exist yet; several services may do so at once.
+
+        Args:
+            patience: seconds to wait for a database that doesn't answer yet.
 
         Raises:
             StoreUnavailable: the database didn't answer.
         """
+        async for attempt in stamina.retry_context(
+            on=StoreUnavailable, attempts=None, timeout=patience, wait_initial=0.2, wait_max=3
+        ):
+            with attempt:
+                await self._create()
+
+    async def _create(self) -> None:
         try:
             async with self.engine.begin() as connection:
                 await connection.run_sync(metadata.create_all)
-        except SQLAlchemyError as error:
-            async with self.engine.connect() as connection:  # another one was faster
+        except (SQLAlchemyError, OSError) as error:
+            async with self.reading() as connection:  # another one was faster, perhaps
                 if not await connection.run_sync(_complete):
                     raise StoreUnavailable(f"the catalog wasn't created: {error}") from error
 

@@ -125,8 +125,9 @@ def look_at(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) ->
     Asked for the offsets of partitions that it doesn't know, it would look up one topic after the
     other, a tenth of a second each.
     """
-    consumer.assign(partitions)
-    consumer.pause(*partitions)
+    if partitions:  # a consumer from which all of them are taken away can't be stopped any more
+        consumer.assign(partitions)
+        consumer.pause(*partitions)
 
 
 async def ensure_topics(
