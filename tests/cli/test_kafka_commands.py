@@ -1,11 +1,13 @@
 """Jobs, topics and dead letters, looked at on a real broker."""
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from trending_shared.errors import Rejected
 from trending_shared.events import (
@@ -97,6 +99,19 @@ def test_a_topic_that_is_not_there_is_not_found(terminal: Any) -> None:
     for command in (["replay"], ["list"], ["show"]):
         arguments = ["0"] if command == ["show"] else []
         terminal.run("dlq", *command, "titles-screened-dlq", *arguments, status=3)
+
+
+async def test_a_group_that_has_committed_nothing_has_no_lag(terminal: Any) -> None:
+    await asyncio.to_thread(terminal.ensure_topics)
+    group = f"idle{uuid4().hex[:8]}"
+    options = {"group_id": group, "enable_auto_commit": False}
+    member = AIOKafkaConsumer(TitleScraped.topic, **options, **terminal.kafka.connection)
+    await member.start()
+    try:
+        rows = await asyncio.to_thread(terminal.json, "topics", "lag")
+    finally:
+        await member.stop()
+    assert group not in {row["group"] for row in rows}
 
 
 # ---------------------------------------------------------------- dead letters
