@@ -198,6 +198,8 @@ async def _bars(walk: Walk) -> AsyncIterator[Callable[[], None]]:
         yield redraw
         redraw()
         live.refresh()
+    if not errors.is_terminal:
+        errors.print()  # there the display ends without a line's end
 
 
 def _model_note(walk: Walk) -> str:
@@ -288,6 +290,7 @@ def _result(
         "refused": list(refused.reasons) if refused else [],
         "predictions": predictions,
         "url": house.url("inference"),
+        "home": str(house.home),
         "seconds": watch.seconds,
         "titles_per_second": titles_per_second(walk),
         "peak_memory_mb": house.stack.peak_megabytes(),
@@ -333,4 +336,9 @@ def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
     print_table("time", ["stage", "seconds"], seconds)
     memory = [[name, f"{value:.0f} MB"] for name, value in result["peak_memory_mb"].items()]
     print_table("peak memory", ["process", "resident"], memory)
+    if rows:
+        usual = Path(result["home"]) == DEFAULT_HOME.absolute()
+        place = "" if usual else f"TRENDING_HOME={result['home']} "
+        command = f"{place}trending lineage {rows[0][-1]} --replay"
+        console.print(shown(f"where the first one came from: {command}"), soft_wrap=True)
     console.print(f"the page: [bold]{result['url']}[/]")

@@ -17,6 +17,7 @@ from rich.text import Text
 console = Console()
 errors = Console(stderr=True)
 
+_COPIED = {"prediction", "version"}  # columns of ids that are the next command's argument
 _NUMBERS = frozenset(
     ("partition", "partitions", "offset", "lag", "records", "titles", "given", "count")
 )
@@ -75,7 +76,12 @@ def shown(value: object) -> Text:
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in _NUMBERS else "left", overflow="fold")
+        table.add_column(
+            column,
+            justify="right" if column in _NUMBERS else "left",
+            overflow="fold",
+            no_wrap=column in _COPIED,
+        )
     for row in rows:
         table.add_row(*map(shown, row))
     console.print(table)
