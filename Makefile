@@ -39,9 +39,10 @@ $(VENV)/installed-dev: $(VENV)/installed
 install: $(VENV)/installed ## what the demo and the services need
 install-dev: $(VENV)/installed-dev ## and what tests and checks need
 
-lock: | $(UV) ## resolve constraints.txt anew
+lock: | $(UV) ## add what is missing to constraints.txt (ARGS=--upgrade resolves it anew)
+	@cp constraints.txt constraints.new
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
-	  --overrides overrides.txt --group dev packages.txt --output-file constraints.new
+	  --overrides overrides.txt --group dev packages.txt --output-file constraints.new $(ARGS)
 	{ echo "# One set of versions for all packages; made by \`make lock\`."; \
 	  grep -vE '^(-e|\./|file:|#|trending-)' constraints.new; } > constraints.txt
 	@rm constraints.new

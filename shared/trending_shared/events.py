@@ -77,6 +77,11 @@ class RawTitle(Frozen):
     best_rating: str | None = None
     rating_count: str | None = None
     popularity: tuple[DayCount, ...] = ()
+    external_ids: dict[str, str] = Field(
+        default={},
+        description="what others call it, by scheme: imdb, tmdb, tvmaze, thetvdb, trakt, "
+        "wikidata, wikipedia (`en:Dark_(TV_series)`)",
+    )
 
 
 class RawReview(Frozen):
@@ -89,6 +94,11 @@ class RawReview(Frozen):
     best_rating: str | None = None
     day: str | None = None
     language: str | None = None
+
+
+def host(url: str) -> str:
+    """The host of an address, with its port if it names one."""
+    return url.split("://", 1)[-1].split("/", 1)[0].lower()
 
 
 # ---------------------------------------------------------------- scraper
@@ -109,7 +119,7 @@ class ScrapeJob(Event):
     @property
     def key(self) -> str:
         """The host: one host is one partition, so its pace is kept by one scraper."""
-        return self.url.split("://", 1)[-1].split("/", 1)[0].lower()
+        return host(self.url)
 
     @property
     def natural_key(self) -> str:
@@ -151,6 +161,83 @@ class ReviewScraped(Event):
         if self.review.review_source_id:
             return f"{self.key}:id:{self.review.review_source_id}"
         return f"{self.key}:position:{self.position}"
+
+
+class FactsScraped(Event):
+    """A source told facts by which a title may be recognised or completed, without describing it.
+
+    What a title must have, such as a plot, may be missing; `TitleScraped` is a description.
+    """
+
+    topic: ClassVar[str] = "facts-scraped"
+    source: str
+    source_id: str
+    page: Page
+    license: str
+    title: RawTitle
+
+    @property
+    def key(self) -> str:
+        return f"{self.source}:{self.source_id}"
+
+
+class SignalScraped(Event):
+    """A source counted, day by day, how much attention something got."""
+
+    topic: ClassVar[str] = "signals-scraped"
+    source: str
+    source_id: str
+    page: Page
+    license: str
+    metric: str = Field(description="what was counted: pageviews, watchers, plays, votes")
+    external_ids: dict[str, str] = Field(description="what it was counted of, as in `RawTitle`")
+    counts: tuple[DayCount, ...]
+
+    @property
+    def key(self) -> str:
+        return f"{self.source}:{self.source_id}"
+
+    @property
+    def natural_key(self) -> str:
+        return f"{self.key}:{self.metric}"
+
+
+class PageFetched(Event):
+    """A page came and was kept; what it takes to read it once more."""
+
+    topic: ClassVar[str] = "pages-fetched"
+    source: str
+    url: str = Field(description="what was asked for; `page.url` is where redirects ended")
+    kind: Literal["list", "detail"]
+    page: Page
+    charset: str | None = Field(default=None, description="as the Content-Type header has it")
+
+    @property
+    def key(self) -> str:
+        return host(self.url)
+
+    @property
+    def natural_key(self) -> str:
+        return self.url
+
+
+class PageUnchanged(Event):
+    """A site said that a page is still what we kept of it."""
+
+    topic: ClassVar[str] = "pages-unchanged"
+    source: str
+    url: str
+    kind: Literal["list", "detail"]
+    page: Page = Field(description="the page as it was kept then")
+    seen_at: AwareDatetime
+
+    @property
+    def key(self) -> str:
+        return host(self.url)
+
+    @property
+    def natural_key(self) -> str:
+        return self.url
 
 
 # ---------------------------------------------------------------- cleaner
@@ -413,6 +500,10 @@ EVENTS: tuple[type[Event], ...] = (
     ScrapeJob,
     TitleScraped,
     ReviewScraped,
+    FactsScraped,
+    SignalScraped,
+    PageFetched,
+    PageUnchanged,
     TitleCleaned,
     ReviewCleaned,
     RecordRejected,

@@ -74,6 +74,11 @@ class CommonSettings(BaseSettings):
     trending_home: Path = Field(default=DEFAULT_HOME, validation_alias="TRENDING_HOME")
     store_url: str = Field(default="", validation_alias="STORE_URL")
     catalog_url: str = Field(default="", validation_alias="CATALOG_URL")
+    sources_file: Path | None = Field(
+        default=None,
+        validation_alias="SOURCES_FILE",
+        description="a source catalogue; empty: the one that comes with the package",
+    )
     code_version: str = Field(
         default_factory=lambda: version("trending-shared"), validation_alias="CODE_VERSION"
     )
@@ -144,6 +149,15 @@ def variable_name(cls: type[BaseSettings], field: str) -> str:
     if isinstance(info.validation_alias, str):
         return info.validation_alias
     return f"{cls.model_config.get('env_prefix', '')}{field}".upper()
+
+
+def setting_value(settings: BaseSettings, variable: str) -> Any:
+    """What a variable was set to; a secret as plain text. None for one that nobody reads."""
+    for field in type(settings).model_fields:
+        if variable_name(type(settings), field) == variable:
+            found = getattr(settings, field)
+            return found.get_secret_value() if isinstance(found, SecretStr) else found
+    return None
 
 
 def describe_settings(cls: type[BaseSettings]) -> str:

@@ -13,16 +13,23 @@ from trending_shared.events import (
     EVENTS,
     DriftDetected,
     Event,
+    FactsScraped,
     FeaturesComputed,
     ModelRefused,
     ModelRegistered,
+    PageFetched,
+    PageUnchanged,
     RecordRejected,
+    SignalScraped,
 )
 from trending_shared.messages import Position, decode
 
 EXAMPLES = Path(__file__).parent / "examples"
 DOCS = Path(__file__).parents[2] / "docs"
-FOR_PEOPLE = {RecordRejected, FeaturesComputed, ModelRegistered, ModelRefused, DriftDetected}
+FOR_PEOPLE = {
+    *(RecordRejected, FeaturesComputed, ModelRegistered, ModelRefused, DriftDetected),
+    *(FactsScraped, SignalScraped, PageFetched, PageUnchanged),
+}
 PERSONS = "operators"
 
 

@@ -133,6 +133,7 @@ def test_all_fields_of_a_title_are_taken_as_they_stand() -> None:
         "best_rating": "10",
         "rating_count": "402",
         "popularity": (),
+        "external_ids": {},
     }
 
 

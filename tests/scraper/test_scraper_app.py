@@ -6,11 +6,20 @@ from typing import Any
 
 import pytest
 
-from trending_scraper.app import configured_sources, create_app, hash_key, user_agent
+from trending_scraper.adapters import configured_sources
+from trending_scraper.app import create_app, hash_key, user_agent
 from trending_scraper.authors import KEY_FILE
 from trending_scraper.settings import ScraperSettings
 from trending_shared.errors import SettingInvalid
-from trending_shared.events import ReviewScraped, ScrapeJob, TitleScraped
+from trending_shared.events import (
+    FactsScraped,
+    PageFetched,
+    PageUnchanged,
+    ReviewScraped,
+    ScrapeJob,
+    SignalScraped,
+    TitleScraped,
+)
 from trending_shared.settings import read_settings
 
 DEMO = {
@@ -32,7 +41,15 @@ def test_the_scraper_says_what_travels_in_and_out(tmp_path: Path) -> None:
     app = create_app(settings(tmp_path))
     assert app.consumer.service == "scraper"
     assert set(app.consumer.consumes) == {ScrapeJob}
-    assert set(app.produces) == {TitleScraped, ReviewScraped, ScrapeJob}
+    assert set(app.produces) == {
+        TitleScraped,
+        ReviewScraped,
+        FactsScraped,
+        SignalScraped,
+        PageFetched,
+        PageUnchanged,
+        ScrapeJob,
+    }
 
 
 def test_two_scrapers_live_side_by_side_and_share_the_key_of_their_home(tmp_path: Path) -> None:

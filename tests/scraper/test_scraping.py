@@ -29,13 +29,13 @@ from trending_scraper.scraping import (
     UnknownSource,
 )
 from trending_scraper.sources.base import PageUnparsable, Source
-from trending_scraper.sources.demo import demo_site
 from trending_scraper.testing import (
     FETCHED_AT,
     Behaviour,
     CannedFetcher,
     MisbehavingSite,
     Waiting,
+    a_source,
     answer,
     endless,
     redirect,
@@ -91,7 +91,7 @@ class House:
 
 def a_house(pages: Mapping[str, str | bytes]) -> House:
     return House(
-        CannedFetcher({BASE + path: page for path, page in pages.items()}), demo_site(BASE)
+        CannedFetcher({BASE + path: page for path, page in pages.items()}), a_source("demo", BASE)
     )
 
 
@@ -312,7 +312,7 @@ async def test_a_store_that_doesnt_answer_is_tried_again_later() -> None:
             raise StoreUnavailable("no answer")
 
     fetcher = CannedFetcher({f"{BASE}/titles/1": a_detail_page()})
-    house = House(fetcher, demo_site(BASE), StoreIsDown(MemoryStore()))
+    house = House(fetcher, a_source("demo", BASE), StoreIsDown(MemoryStore()))
     with pytest.raises(StoreUnavailable):
         await house.does(a_job("/titles/1", page="detail"))
     assert house.pages("StoreUnavailable") == 1
@@ -337,7 +337,7 @@ async def house_at(
             page_timeout=timedelta(seconds=30),
         )
         fetchers.append(fetcher)
-        return House(fetcher, demo_site(site.url("")))
+        return House(fetcher, a_source("demo", site.url("")))
 
     yield make
     for fetcher in fetchers:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
+from trending_scraper.adapters import configured_sources
 from trending_scraper.addresses import GuardedNetwork, GuardedTransport
 from trending_scraper.authors import Authors, author_key
 from trending_scraper.fetching import HttpFetcher
@@ -15,9 +16,16 @@ from trending_scraper.robots import AGENT
 from trending_scraper.scraping import Scraper
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.sources.base import Source
-from trending_scraper.sources.demo import demo_site
 from trending_shared.errors import SettingInvalid
-from trending_shared.events import ReviewScraped, ScrapeJob, TitleScraped
+from trending_shared.events import (
+    FactsScraped,
+    PageFetched,
+    PageUnchanged,
+    ReviewScraped,
+    ScrapeJob,
+    SignalScraped,
+    TitleScraped,
+)
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
 from trending_shared.worker import Base, WorkerApp, worker_app
@@ -54,18 +62,12 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
 
     return worker_app(
         base,
-        produces=(TitleScraped, ReviewScraped, ScrapeJob),
+        produces=(
+            *(TitleScraped, ReviewScraped, FactsScraped, SignalScraped),
+            *(PageFetched, PageUnchanged, ScrapeJob),
+        ),
         lifespan=lifespan,
     )
-
-
-def configured_sources(settings: ScraperSettings) -> list[Source]:
-    """The sources that the settings give an address.
-
-    Raises:
-        SettingInvalid: an address isn't one.
-    """
-    return [demo_site(settings.demo_url)] if settings.demo_url else []
 
 
 def user_agent(settings: ScraperSettings, sources: Sequence[Source]) -> str:

@@ -12,7 +12,16 @@ from trending_scraper.metrics import ScraperMetrics
 from trending_scraper.raw_pages import RawPages
 from trending_scraper.sources.base import Extracted, FetchedPage, FoundReview, FoundTitle, Source
 from trending_shared.errors import Rejected, TrendingError
-from trending_shared.events import Event, Page, RawReview, ReviewScraped, ScrapeJob, TitleScraped
+from trending_shared.events import (
+    Event,
+    FactsScraped,
+    Page,
+    RawReview,
+    ReviewScraped,
+    ScrapeJob,
+    SignalScraped,
+    TitleScraped,
+)
 from trending_shared.messages import Message
 from trending_shared.publishing import MAX_RECORD
 
@@ -97,15 +106,21 @@ class Scraper:
     def _events(
         self, source: Source, job: ScrapeJob, page: Page, found: Extracted
     ) -> Iterator[Event]:
+        origin = {"source": source.name, "page": page, "license": source.license}
         for title in found.titles:
-            yield TitleScraped(
-                source=source.name,
-                source_id=title.source_id,
-                page=page,
-                license=source.license,
-                title=title.title,
-            )
+            yield TitleScraped(source_id=title.source_id, title=title.title, **origin)
             yield from self._reviews(source, page, title)
+        for facts in found.facts:
+            yield FactsScraped(source_id=facts.source_id, title=facts.title, **origin)
+            yield from self._reviews(source, page, facts)
+        for signal in found.signals:
+            yield SignalScraped(
+                source_id=signal.source_id,
+                metric=signal.metric,
+                external_ids=dict(signal.external_ids),
+                counts=signal.counts,
+                **origin,
+            )
         yield from following_jobs(job, found)
 
     def _reviews(self, source: Source, page: Page, title: FoundTitle) -> Iterator[ReviewScraped]:
@@ -143,6 +158,8 @@ class Scraper:
             for kind, event in (
                 ("title", TitleScraped),
                 ("review", ReviewScraped),
+                ("fact", FactsScraped),
+                ("signal", SignalScraped),
                 ("job", ScrapeJob),
             )
         }
@@ -156,14 +173,14 @@ class Scraper:
             bytes=len(fetched.body),
             seconds=round(fetched.seconds, 3),
             waited=round(fetched.waited, 3),
-            **{f"{kind}s": count for kind, count in counts.items()},
+            **{f"{kind}s": count for kind, count in counts.items() if count},
         )
 
 
 def following_jobs(job: ScrapeJob, found: Extracted) -> Iterator[ScrapeJob]:
     """The jobs that a list page leads to: its titles, then the next list page while any is due."""
-    for url in found.title_urls:
-        yield job.model_copy(update={"url": url, "page": "detail", "depth": job.depth + 1})
+    for other in found.follow:
+        yield job.model_copy(update={"url": other.url, "page": other.page, "depth": job.depth + 1})
     if found.next_url and found.next_url != job.url and job.depth + 1 < job.max_pages:
         yield job.model_copy(update={"url": found.next_url, "depth": job.depth + 1})
 
@@ -174,9 +191,8 @@ def check_count(found: Extracted) -> None:
     Raises:
         TooManyRecords: the page leads to more events than a page of a film site would.
     """
-    count = len(found.title_urls) + sum(1 + len(title.reviews) for title in found.titles)
-    if count > MAX_RECORDS:
-        raise TooManyRecords(f"the page leads to {count} events, at most {MAX_RECORDS}")
+    if found.records > MAX_RECORDS:
+        raise TooManyRecords(f"the page leads to {found.records} events, at most {MAX_RECORDS}")
 
 
 def check_sizes(messages: Sequence[Message[Any]], *, page_bytes: int) -> None:

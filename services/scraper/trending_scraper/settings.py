@@ -23,6 +23,10 @@ class ScraperSettings(ConsumerSettings):
     )
     at_once: int = Field(default=8, ge=1, le=100, description="pages worked on at the same time")
     demo_url: str = Field(default="", description="where the demo film site is; empty: nowhere")
+    sources: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(),
+        description="names of the sources that are asked, with commas; see `trending sources list`",
+    )
     contact: str = Field(
         default="",
         pattern=r"^[\x21-\x7e]*$",
@@ -31,6 +35,12 @@ class ScraperSettings(ConsumerSettings):
     allowed_private_hosts: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(),
         description="host:port,… that may have a private address; all others must be public",
+    )
+    tmdb_token: SecretStr | None = None
+    trakt_client_id: SecretStr | None = None
+    omdb_key: SecretStr | None = None
+    accept_imdb_terms: bool = Field(
+        default=False, description="IMDb's files are used personally and not commercially"
     )
     author_hash_key: SecretStr | None = Field(
         default=None,
@@ -50,9 +60,9 @@ class ScraperSettings(ConsumerSettings):
         default=timedelta(seconds=60), gt=timedelta(), description="for one answer in all"
     )
 
-    @field_validator("allowed_private_hosts", mode="before")
+    @field_validator("allowed_private_hosts", "sources", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return frozenset(host.strip().lower() for host in value.split(",") if host.strip())
+            return frozenset(part.strip().lower() for part in value.split(",") if part.strip())
         return value

@@ -5,11 +5,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
+from trending_scraper.adapters import create_source
 from trending_scraper.fetching import PageGone
-from trending_scraper.sources.base import FetchedPage, PageRequest
+from trending_scraper.settings import ScraperSettings
+from trending_scraper.sources.base import FetchedPage, PageRequest, Source
 from trending_shared.clock import FrozenClock
+from trending_shared.sources import read_catalogue
 
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -156,6 +159,16 @@ class CannedFetcher:
             raise PageGone(f"{request.url} answers 404")
         body = page.encode() if isinstance(page, str) else page
         return FetchedPage(request.url, body, "utf-8", FETCHED_AT)
+
+
+def a_source(name: str, base: str, *, key: str | None = None, **changes: Any) -> Source:
+    """A source of the catalogue that is asked at another address; `changes` are to its entry."""
+    entry = read_catalogue()[name].model_copy(update={"base": base, "hosts": frozenset()} | changes)
+    settings: dict[str, Any] = {"demo_url": base} if name == "demo" else {}
+    if entry.key:
+        field = entry.key.variable.removeprefix("SCRAPER_").lower()
+        settings[field] = key or "a key of this test"
+    return create_source(name, entry, ScraperSettings(accept_imdb_terms=True, **settings))
 
 
 def known_addresses(table: Mapping[str, Sequence[str]]) -> Callable[..., Awaitable[Sequence[str]]]:

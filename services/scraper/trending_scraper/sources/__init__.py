@@ -1,1 +1,1 @@
-"""The sites we know: one adapter a file, and the contract they keep."""
+"""The sources we can ask: one adapter a file, and the contract they keep."""

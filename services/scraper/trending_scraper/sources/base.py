@@ -1,18 +1,26 @@
 """What a source is: a site, what to ask it for a job, and how its pages become records."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from trending_shared.errors import Rejected, Unavailable
-from trending_shared.events import RawReview, RawTitle, ScrapeJob
+from trending_shared.events import DayCount, RawReview, RawTitle, ScrapeJob
+from trending_shared.sources import SourceEntry
 
 HTML = frozenset({"text/html", "application/xhtml+xml"})
+JSON = frozenset({"application/json"})
 
 
 class PageUnparsable(Rejected):
     """A detail page shows no title, or a list page neither titles nor a next page."""
+
+
+class JobNotUnderstood(Rejected):
+    """A job's address is none that its source's adapter knows how to read."""
 
 
 class SourceUnavailable(Unavailable):
@@ -21,10 +29,25 @@ class SourceUnavailable(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """One page to be asked for; other media types than `content_types` aren't read."""
+    """One page to be asked for; other media types than `content_types` aren't read.
+
+    Args:
+        headers: sent besides our own.
+        secrets: parameters added to the query when the request is sent. They are no part of `url`,
+            and so of no event, key, log or stored page.
+        robots: whether the site's robots.txt decides; a documented API has terms instead.
+        delay: the least time between two requests to this host; none leaves it to the settings.
+        conditional: whether "not modified" will do as an answer. Not for a page that leads to
+            others: what it leads to may have changed although it hasn't.
+    """
 
     url: str
     content_types: AbstractSet[str] = HTML
+    headers: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    robots: bool = True
+    delay: timedelta | None = None
+    conditional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +85,83 @@ class FoundTitle:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundSignal:
+    """How often something was looked at, by day; `metric` says how that was counted."""
+
+    source_id: str
+    metric: str
+    external_ids: Mapping[str, str]
+    counts: tuple[DayCount, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Another page of the same source to be fetched."""
+
+    url: str
+    page: Literal["list", "detail"] = "detail"
+
+
+@dataclass(frozen=True, slots=True)
 class Extracted:
-    """What a page had: titles, or addresses of pages that have some."""
+    """What a page had: records, and addresses of pages that have some.
 
-    titles: tuple[FoundTitle, ...] = ()
-    title_urls: tuple[str, ...] = ()
-    next_url: str | None = None
-
-
-class Source(Protocol):
-    """A site whose pages we may read.
-
-    `license` says under which terms its records may be used and travels with each of them; `hosts`
-    are the only ones asked for it, in the form that `addresses.authority` gives.
+    `titles` describe titles; `facts` know something about them, but needn't have a plot, nor a
+    kind. `next_url` is the list's next page, followed as far as the job allows; `follow` are all
+    others.
     """
 
-    @property
-    def name(self) -> str: ...
+    titles: tuple[FoundTitle, ...] = ()
+    facts: tuple[FoundTitle, ...] = ()
+    signals: tuple[FoundSignal, ...] = ()
+    follow: tuple[Follow, ...] = ()
+    next_url: str | None = None
 
     @property
-    def license(self) -> str: ...
+    def records(self) -> int:
+        """How many events this leads to, but for the next page."""
+        reviews = sum(len(title.reviews) for title in (*self.titles, *self.facts))
+        return len(self.titles) + len(self.facts) + len(self.signals) + len(self.follow) + reviews
+
+
+@dataclass(frozen=True)
+class Source(ABC):
+    """A site whose pages we may read, as its entry in the catalogue has it.
+
+    Args:
+        name: the entry's name.
+        hosts: the only ones asked for it, in the form that `addresses.authority` gives.
+        key: the user's own, if the entry asks for one; never part of anything that is published.
+    """
+
+    name: str
+    entry: SourceEntry
+    hosts: frozenset[str]
+    key: str | None = field(default=None, repr=False)
 
     @property
-    def hosts(self) -> frozenset[str]: ...
+    def license(self) -> str:
+        """The terms of its records (an SPDX expression), which travel with each of them."""
+        return self.entry.license
 
+    @abstractmethod
     def plan(self, job: ScrapeJob) -> PageRequest:
-        """What to ask the site for."""
-        ...
+        """What to ask the site for.
 
+        Raises:
+            JobNotUnderstood: the source has no such page.
+        """
+
+    @abstractmethod
     def extract(self, job: ScrapeJob, page: FetchedPage) -> Extracted:
         """The records and links of a page; pure.
 
         Raises:
             PageUnparsable: there are none.
         """
-        ...
+
+    def request(self, url: str, **changes: Any) -> PageRequest:
+        """A request that keeps the entry's terms."""
+        api = self.entry.robots.decision == "api"
+        pace = {"robots": False, "delay": self.entry.delay} if api else {}
+        return PageRequest(url, **{**pace, **changes})

@@ -1,0 +1,117 @@
+"""The source catalogue: which sources there are, under which terms, and how they may be asked.
+
+It is data (`sources.yaml` beside this module, or the file that SOURCES_FILE names), read by the
+scraper, whose adapters do the asking, and by everyone who has to say where a record comes from.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trending_shared.errors import SettingInvalid
+
+NAME = r"^[a-z][a-z0-9_]{0,31}$"
+
+
+class Part(BaseModel):
+    """A part of the catalogue; a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Key(Part):
+    """A key of the user's own, without which a source can't be asked."""
+
+    variable: str = Field(pattern=r"^SCRAPER_[A-Z0-9_]+$", description="the setting that holds it")
+    where: str = Field(description="where to get one")
+
+
+class Robots(Part):
+    """Whether a site's robots.txt decides what may be fetched, and why."""
+
+    decision: Literal["obey", "api"] = Field(
+        description="obey: as for any crawler; api: the terms of a documented API decide instead"
+    )
+    reason: str
+
+
+class Schedule(Part):
+    """A job that is published once a period."""
+
+    every: timedelta = Field(ge=timedelta(minutes=1), le=timedelta(days=366))
+    url: str = Field(
+        description="where to begin; {day} and {yesterday} stand for the UTC dates of the period's "
+        "beginning, as 2026-11-25"
+    )
+    page: Literal["list", "detail"] = "list"
+    max_pages: int = Field(default=1000, ge=1, le=100_000)
+
+
+class SourceEntry(Part):
+    """What is known of one source."""
+
+    title: str
+    home: str = Field(description="the page that describes it to people")
+    gives: str = Field(description="what it is asked for, in a sentence")
+    adapter: str = Field(pattern=NAME, description="the scraper's module that knows its answers")
+    base: str = Field(default="", description="where its addresses begin; empty: told by a setting")
+    hosts: frozenset[str] = Field(
+        default=frozenset(), description="further hosts that it may send us to, as host:port"
+    )
+    license: str = Field(description="SPDX expression for the terms of its records")
+    attribution: str = Field(default="", description="what must stand where its records are shown")
+    terms: str = Field(description="where the terms are")
+    training: Literal["allowed", "ask", "forbidden"] = Field(
+        description="whether models may learn from its texts; ask: with written permission"
+    )
+    commercial: bool = Field(description="whether its records may be used commercially")
+    robots: Robots
+    delay: timedelta = Field(ge=timedelta(), description="the least time between two requests")
+    daily_limit: int | None = Field(default=None, description="requests a day, if it has a limit")
+    key: Key | None = None
+    consent: str | None = Field(
+        default=None,
+        pattern=r"^SCRAPER_[A-Z0-9_]+$",
+        description="the setting by which a user accepts terms that not everyone can accept",
+    )
+    fields: tuple[str, ...] = Field(description="what its records hold, by our names")
+    refresh: str = Field(description="how often it changes, in words")
+    max_records: int = Field(default=1000, ge=1, description="from one page, at most")
+    schedule: Mapping[str, Schedule] = {}
+    options: Mapping[str, str] = Field(
+        default={}, description="what its adapter wants to know besides"
+    )
+
+
+class Catalogue(Part):
+    """All sources by name."""
+
+    sources: Mapping[str, SourceEntry]
+
+
+def read_catalogue(path: Path | None = None) -> Mapping[str, SourceEntry]:
+    """The sources of a file, or of the catalogue that comes with this package.
+
+    Raises:
+        SettingInvalid: the file can't be read or isn't a catalogue; says where.
+    """
+    try:
+        text = path.read_text() if path else _own()
+        return Catalogue.model_validate({"sources": yaml.safe_load(text)}).sources
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingInvalid(f"SOURCES_FILE: {path}: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        raise SettingInvalid(
+            f"SOURCES_FILE: {path or 'sources.yaml'}: {where}: {first['msg']}"
+        ) from error
+
+
+def _own() -> str:
+    return (files("trending_shared") / "sources.yaml").read_text()

@@ -1,0 +1,63 @@
+"""The source catalogue: what is written there can be relied on, and bad ones are named."""
+
+from pathlib import Path
+
+import pytest
+
+from trending_shared.errors import SettingInvalid
+from trending_shared.sources import read_catalogue
+
+ENTRY = """
+films:
+  title: Films
+  home: https://films.example
+  gives: Films
+  adapter: schema_org
+  license: CC0-1.0
+  terms: https://films.example/terms
+  training: allowed
+  commercial: true
+  robots: {decision: obey, reason: a site like any other}
+  delay: PT1S
+  fields: [name]
+  refresh: daily
+"""
+
+
+def test_our_own_catalogue_can_be_read_and_says_the_terms_of_every_source() -> None:
+    catalogue = read_catalogue()
+    assert {"demo", "tvmaze", "wikimedia", "wikidata"} <= catalogue.keys()
+    for name, entry in catalogue.items():
+        assert entry.license, name
+        assert entry.attribution or entry.license in {"CC0-1.0"} or "LicenseRef" in entry.license
+
+
+def test_a_file_of_ones_own_takes_the_catalogues_place(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(ENTRY)
+    assert list(read_catalogue(file)) == ["films"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("delay: PT1S", "delai: PT1S", "films.dela[iy]"),
+        ("decision: obey", "decision: ignore", "films.robots.decision"),
+        ("training: allowed", "training: why not", "films.training"),
+        ("films:", "films: [", "mine.yaml"),
+    ],
+)
+def test_what_is_wrong_with_a_catalogue_is_named(
+    tmp_path: Path, before: str, after: str, said: str
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(ENTRY.replace(before, after))
+    with pytest.raises(SettingInvalid, match=said):
+        read_catalogue(file)
+    with pytest.raises(SettingInvalid, match="SOURCES_FILE"):
+        read_catalogue(file)
+
+
+def test_a_file_that_isnt_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingInvalid, match=r"SOURCES_FILE.*nowhere"):
+        read_catalogue(tmp_path / "nowhere.yaml")
