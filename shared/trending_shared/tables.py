@@ -8,6 +8,9 @@ The mark tells records, not events. An event that was postponed comes back from 
 one that its sender published twice lies in its topic twice: under another offset, above the mark.
 Writers for whom that matters compare event ids before they append, as cleaner and featurizer do.
 
+A table that was made before its schema had a column gets that column when it is opened, empty in
+the rows that are there. Such a column is nullable; none is ever taken away or changes its type.
+
 Small commits make small files, so writers merge them now and then; versions stay readable.
 Source: Delta transaction protocol, "Transaction Identifiers", "Add File and Remove File".
 """
@@ -22,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import stamina
 import structlog
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.dataset import dataset
@@ -59,6 +62,7 @@ class OffsetTable:
         self.uri = table_uri(url, name)
         self.schema = schema
         self.owner = owner
+        self._fields = Schema.from_arrow(schema).fields
         self._url = url
         self._name = name
         self._new_files = new_files
@@ -67,7 +71,7 @@ class OffsetTable:
         self._table: DeltaTable | None = None
 
     def open(self) -> DeltaTable:
-        """The table at its newest version, created if there is none.
+        """The table at its newest version, created if there is none, with all columns of `schema`.
 
         Raises:
             StoreUnavailable: the table's storage didn't answer.
@@ -86,10 +90,24 @@ class OffsetTable:
                         storage_options=storage_options(),
                     )
             self._table.update_incremental()
+            self._add_columns(self._table)
         except (DeltaError, OSError) as error:
             self._table = None
             raise StoreUnavailable(f"table {self.uri}: {error}") from error
         return self._table
+
+    def _add_columns(self, table: DeltaTable) -> None:
+        known = {field.name for field in table.schema().fields}
+        new = [field for field in self._fields if field.name not in known]
+        if not new:
+            return
+        try:
+            table.alter.add_columns(new)
+        except CommitFailedError:  # another one was faster, perhaps with the same columns
+            table.update_incremental()
+            self._add_columns(table)
+        else:
+            log.info("columns_added", table=self.uri, columns=[field.name for field in new])
 
     def _commit(self, rows: Sequence[tuple[Position, Row]]) -> int:
         table = self.open()
@@ -110,6 +128,7 @@ class OffsetTable:
             table,
             pa.Table.from_pylist([dict(row) for row in new], schema=self.schema),
             mode="append",
+            schema_mode="merge",  # the table may have columns that this release doesn't know
             commit_properties=CommitProperties(
                 app_transactions=[Transaction(app, mark) for app, mark in marks.items()]
             ),

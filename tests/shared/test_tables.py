@@ -140,6 +140,32 @@ def test_an_old_version_of_a_table_can_still_be_read(url: str) -> None:
 # ---------------------------------------------------------------- compaction
 
 
+def test_an_older_table_gets_the_columns_it_lacks_and_an_older_writer_may_go_on(url: str) -> None:
+    wider = pa.schema([SCHEMA.field("id"), ("ids", pa.list_(pa.string())), SCHEMA.field("n")])
+    older = a_table(url, new_files=3)
+    older.append(rows(0, 0))
+    follower = Follower(
+        newer := OffsetTable(url, "titles", schema=wider, owner="new"), ["id", "ids"]
+    )
+    assert newer.read(["id", "ids"]).to_pylist() == [{"id": "0-0", "ids": None}]
+    newer.append([(Position("titles-scraped", 1, 0), {"id": "1-0", "ids": ["imdb:tt1"], "n": 0})])
+    assert older.append(rows(1, 1)) == 1
+    assert older.append(rows(2, 2)) == 1  # and merges the four files
+    told = {row["id"]: row["ids"] for row in newer.read(["id", "ids"]).to_pylist()}
+    assert told == {"0-0": None, "0-1": None, "0-2": None, "1-0": ["imdb:tt1"]}
+    assert sorted(follower.new_rows()["id"].to_pylist()) == sorted(told)
+
+
+def test_writers_that_bring_the_same_new_column_at_once_all_come_through(url: str) -> None:
+    a_table(url).append(rows(0, 0))
+    wider = pa.schema([*SCHEMA, ("ids", pa.list_(pa.string()))])
+    writers = [OffsetTable(url, "titles", schema=wider, owner=f"w{n}") for n in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        counts = list(pool.map(lambda table: table.append(rows(0, 0)), writers))
+    assert counts == [1] * 6
+    assert writers[0].read().schema.names == ["id", "n", "ids"]
+
+
 def test_small_files_are_merged_and_every_row_and_mark_stays(url: str) -> None:
     table = a_table(url, new_files=5)
     for n in range(23):
