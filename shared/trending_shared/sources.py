@@ -4,18 +4,22 @@ It is data (`sources.yaml` beside this module, or the file that SOURCES_FILE nam
 scraper, whose adapters do the asking, and by everyone who has to say where a record comes from.
 """
 
+import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from importlib.resources import files
 from pathlib import Path
+from string import Formatter
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from trending_shared.errors import SettingInvalid
 
 NAME = r"^[a-z][a-z0-9_]{0,31}$"
+DAYS_BACK = {"day": 0, "yesterday": 1, "two_days_ago": 2}
+DATE_FORM = re.compile(r"(%[Ymd]|[-/._])*")
 
 
 class Part(BaseModel):
@@ -45,11 +49,27 @@ class Schedule(Part):
 
     every: timedelta = Field(ge=timedelta(minutes=1), le=timedelta(days=366))
     url: str = Field(
-        description="where to begin; {day} and {yesterday} stand for the UTC dates of the period's "
-        "beginning, as 2026-11-25"
+        description="where to begin; {day}, {yesterday} and {two_days_ago} stand for UTC dates, "
+        "counted from the beginning of the period: 2026-11-25, or 2026/11/25 by {day:%Y/%m/%d}"
     )
     page: Literal["list", "detail"] = "list"
     max_pages: int = Field(default=1000, ge=1, le=100_000)
+
+    @field_validator("url")
+    @classmethod
+    def _has_only_dates_to_fill_in(cls, url: str) -> str:
+        for _, name, form, conversion in Formatter().parse(url):
+            if name is None:
+                continue
+            if name not in DAYS_BACK or conversion or not DATE_FORM.fullmatch(form or ""):
+                raise ValueError(f"{name!r} is no date to fill in: {', '.join(DAYS_BACK)}")
+        return url
+
+    def url_on(self, day: date) -> str:
+        """Where to begin in a period that begins on a day."""
+        return self.url.format_map(
+            {name: day - timedelta(days=back) for name, back in DAYS_BACK.items()}
+        )
 
 
 class SourceEntry(Part):

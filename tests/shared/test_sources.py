@@ -1,11 +1,12 @@
 """The source catalogue: what is written there can be relied on, and bad ones are named."""
 
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from trending_shared.errors import SettingInvalid
-from trending_shared.sources import read_catalogue
+from trending_shared.sources import Schedule, read_catalogue
 
 ENTRY = """
 films:
@@ -61,3 +62,39 @@ def test_what_is_wrong_with_a_catalogue_is_named(
 def test_a_file_that_isnt_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingInvalid, match=r"SOURCES_FILE.*nowhere"):
         read_catalogue(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("url", "on_new_years_day"),
+    [
+        ("https://films.example/all", "https://films.example/all"),
+        ("https://films.example/?d={day}", "https://films.example/?d=2027-01-01"),
+        ("https://films.example/?d={yesterday}", "https://films.example/?d=2026-12-31"),
+        ("https://films.example/{two_days_ago:%Y/%m/%d}", "https://films.example/2026/12/30"),
+        ("https://films.example/{{day}}", "https://films.example/{day}"),
+    ],
+)
+def test_a_scheduled_address_has_the_periods_dates_filled_in(
+    url: str, on_new_years_day: str
+) -> None:
+    schedule = Schedule(every=timedelta(days=1), url=url)
+    assert schedule.url_on(date(2027, 1, 1)) == on_new_years_day
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["{tomorrow}", "{}", "{day.__class__}", "{day[0]}", "{day!r}", "{day:%s}", "{day:{day}}", "{"],
+)
+def test_a_scheduled_address_with_anything_else_to_fill_in_is_refused(
+    tmp_path: Path, wrong: str
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{ENTRY}  schedule: {{all: {{every: P1D, url: 'https://x.example/{wrong}'}}}}")
+    with pytest.raises(SettingInvalid, match=r"films\.schedule\.all\.url"):
+        read_catalogue(file)
+
+
+def test_every_scheduled_address_of_our_own_catalogue_can_be_filled_in() -> None:
+    for entry in read_catalogue().values():
+        for schedule in entry.schedule.values():
+            assert "{" not in schedule.url_on(date(2026, 11, 25))
