@@ -245,7 +245,7 @@ _MEANING = _table(
     ),
 )
 
-# TVmaze's `supernatural` are witches and angels rather than fright, and its `variety` is a type of
-# programme, mostly without talk.
-_TVMAZE = _table((["Sci-Fi & Fantasy"], "supernatural"))
-_OF_SOURCE = {"tvmaze": _TVMAZE, "tvmaze_type": _TVMAZE | _table(((), "variety"))}
+# TVmaze's `supernatural` are witches and angels rather than fright. Its types of programme say
+# what its genres don't (`Reality`, `Talk Show`), so they count as labels; `variety` is one of them,
+# mostly without talk.
+_OF_SOURCE = {"tvmaze": _table((["Sci-Fi & Fantasy"], "supernatural"), ((), "variety"))}

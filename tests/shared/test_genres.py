@@ -65,8 +65,24 @@ def test_a_label_is_read_whole_before_it_is_read_without_its_medium(label: str, 
 def test_a_source_may_mean_something_else_by_a_label() -> None:
     assert map_genres("tvmaze", ["Supernatural"]).genres == ("Sci-Fi & Fantasy",)
     assert map_genres("wikipedia", ["Supernatural"]).genres == ("Horror",)
-    assert map_genres("tvmaze_type", ["Variety"]) == GenreMapping((), ())
+    assert map_genres("tvmaze", ["Variety"]) == GenreMapping((), ())
     assert map_genres("disney", ["Variety"]).genres == ("Stand-Up & Talk",)
+
+
+def test_tvmazes_types_of_programme_count_as_labels_and_none_of_its_labels_is_unknown() -> None:
+    types = (
+        "Animation, Award Show, Documentary, Game Show, News, Panel Show, Reality, Scripted, "
+        "Sports, Talk Show, Variety"
+    )
+    genres = (
+        "Action, Adult, Adventure, Anime, Children, Comedy, Crime, DIY, Drama, Espionage, Family, "
+        "Fantasy, Food, History, Horror, Legal, Medical, Music, Mystery, Nature, Romance, "
+        "Science-Fiction, Sports, Supernatural, Thriller, Travel, War, Western"
+    )
+    assert map_genres("tvmaze", types.split(", ")) == GenreMapping(
+        ("Documentary", "Reality", "Sports", "Stand-Up & Talk"), ()
+    )
+    assert map_genres("tvmaze", genres.split(", ")).unknown == ()
 
 
 def test_genres_come_once_and_in_order_and_unknown_labels_as_they_were_given() -> None:
