@@ -79,8 +79,9 @@ class RawTitle(Frozen):
     popularity: tuple[DayCount, ...] = ()
     external_ids: dict[str, str] = Field(
         default={},
-        description="what others call it, by scheme: imdb, tmdb, tvmaze, thetvdb, trakt, "
-        "wikidata, wikipedia (`en:Dark_(TV_series)`)",
+        description="what others call it, by scheme: imdb, tmdb (`movie/550` or `tv/1399`: films "
+        "and shows share its numbers), tvmaze, thetvdb, trakt, wikidata, wikipedia "
+        "(`en:Dark_(TV_series)`)",
     )
 
 
@@ -189,7 +190,7 @@ class SignalScraped(Event):
     source_id: str
     page: Page
     license: str
-    metric: str = Field(description="what was counted: pageviews, watchers, plays, votes")
+    metric: str = Field(description="what was counted: pageviews, watchers, votes, weight")
     external_ids: dict[str, str] = Field(description="what it was counted of, as in `RawTitle`")
     counts: tuple[DayCount, ...]
 
