@@ -258,6 +258,9 @@ class TitleCleaned(Event):
     year: int | None = None
     genres: tuple[str, ...] = Field(description="canonical genres; empty means unknown, not none")
     unknown_genres: tuple[str, ...] = Field(default=(), description="labels nobody could map")
+    genre_confidence: dict[str, float] = Field(
+        default={}, description="how surely the page meant each of `genres`, up to 1; see `genres`"
+    )
     plot: str
     countries: tuple[str, ...] = ()
     language: str | None = None

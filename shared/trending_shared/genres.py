@@ -6,8 +6,9 @@ which is worth a look; it never becomes a guess.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 GENRES = (
     "Action & Adventure",
@@ -29,13 +30,31 @@ GENRES = (
 )
 
 
+NAMED, SYNONYM, SHARED, LOCAL = 1.0, 0.9, 0.8, 0.7
+
+
 @dataclass(frozen=True, slots=True)
 class GenreMapping:
-    """What a title's labels mean: canonical genres in alphabetical order, and labels not known."""
+    """What a title's labels mean, and how sure that is.
 
-    genres: tuple[str, ...]
+    The confidence of a genre is that of the clearest label that means it:
+
+        1.0  its name, or a half of it, in any spelling: `Thrillers`, `TV Sci-Fi`
+        0.9  another word for it or a kind of it alone: `suspense`, `sitcom`
+        0.8  a label that means two genres: `romantic comedy`, `superhero`
+        0.7  a label that means this on its source only
+
+    A scale of our judgement, not a measured probability; it orders what a person should look at.
+    """
+
+    confidence: Mapping[str, float]
+    """By canonical genre, in alphabetical order."""
     unknown: tuple[str, ...]
-    """As they were given, each once, in their order."""
+    """Labels as they were given, each once, in their order."""
+
+    @property
+    def genres(self) -> tuple[str, ...]:
+        return tuple(self.confidence)
 
 
 def map_genres(source: str, labels: Iterable[str]) -> GenreMapping:
@@ -45,19 +64,38 @@ def map_genres(source: str, labels: Iterable[str]) -> GenreMapping:
         source: where they come from; few labels mean another thing on one source than elsewhere.
         labels: in any spelling: `Sci-Fi & Fantasy`, `science fiction film` and `TV Sci-Fi` are one.
     """
-    own = _OF_SOURCE.get(source, {})
-    genres: set[str] = set()
+    found: dict[str, float] = {}
     unknown: dict[str, str] = {}
     for label in labels:
-        spelling = _spell(label)
-        short = _shorten(spelling)
-        for table, word in ((own, spelling), (_MEANING, spelling), (own, short), (_MEANING, short)):
-            if word in table:
-                genres |= table[word]
-                break
-        else:
-            unknown.setdefault(spelling, label.strip())
-    return GenreMapping(tuple(sorted(genres)), tuple(unknown.values()))
+        meaning = _read(source, label)
+        if meaning is None:
+            unknown.setdefault(_spell(label), label.strip())
+            continue
+        for genre, confidence in meaning:
+            found[genre] = max(confidence, found.get(genre, 0.0))
+    return GenreMapping(dict(sorted(found.items())), tuple(unknown.values()))
+
+
+@lru_cache(maxsize=10_000)  # a source has some hundred labels, and each title three of them
+def _read(source: str, label: str) -> tuple[tuple[str, float], ...] | None:
+    """The genres that a label means, and how surely each; None if nobody knows."""
+    own = _OF_SOURCE.get(source, {})
+    spelling = _spell(label)
+    short = _shorten(spelling)
+    for table, word in ((own, spelling), (_MEANING, spelling), (own, short), (_MEANING, short)):
+        if word in table:
+            meant = table[word]
+            return tuple((genre, _confidence(genre, word, meant, table is own)) for genre in meant)
+    return None
+
+
+def _confidence(genre: str, word: str, meant: Collection[str], local: bool) -> float:
+    if local:
+        return LOCAL
+    if len(meant) > 1:
+        return SHARED
+    plain = word.replace("science fiction", "sci fi").replace("scifi", "sci fi")
+    return NAMED if {plain, _singular(plain)} & _NAMES[genre] else SYNONYM
 
 
 _APOSTROPHE = re.compile("['‘’]")
@@ -77,6 +115,20 @@ def _spell(label: str) -> str:
 def _shorten(spelling: str) -> str:
     """Without the words that only say film or show: `tv dramas` is `dramas`."""
     return " ".join(word for word in spelling.split() if word not in _MEDIUM)
+
+
+def _singular(word: str) -> str:
+    return f"{word[:-3]}y" if word.endswith("ies") else word.removesuffix("s")
+
+
+def _names(genre: str) -> frozenset[str]:
+    """A genre's name with and without `and`, and the halves of a double name."""
+    name = _spell(genre)
+    halves = name.split(" and ")
+    return frozenset({name, " ".join(halves), *halves, *map(_singular, halves)})
+
+
+_NAMES = {genre: _names(genre) for genre in GENRES}
 
 
 def _table(*meanings: tuple[Iterable[str], str]) -> dict[str, frozenset[str]]:

@@ -101,6 +101,7 @@ def test_a_titles_row_holds_all_of_its_event_and_where_it_came_from(house: House
         **event.model_dump(exclude={"page"}),
         "genres": list(event.genres),
         "unknown_genres": [],
+        "genre_confidence": [1.0, 1.0],
         "countries": ["United Kingdom", "United States"],
         "popularity": [{"day": date(2026, 10, 31), "count": 3}],
         "page_url": event.page.url,

@@ -47,6 +47,7 @@ def test_a_title_is_normalised_in_all_its_fields() -> None:
         year=1979,
         genres=("Horror",),
         unknown_genres=("Gothic space opera",),
+        genre_confidence={"Horror": 1.0},
         plot="The crew of a freighter answers a call from a silent moon.",
         countries=("United Kingdom", "United States"),
         language="en-US",

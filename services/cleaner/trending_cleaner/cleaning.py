@@ -77,6 +77,8 @@ def clean_title(scraped: TitleScraped, now: datetime) -> TitleCleaned:
         source=scraped.source,
         source_id=scraped.source_id,
         page=scraped.page,
+        # Not a part of the content: it is our judgement, and nothing that the page said.
+        genre_confidence=dict(mapping.confidence),
         content_hash=hash_content(content),
         **content,
     )

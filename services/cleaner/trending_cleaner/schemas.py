@@ -45,6 +45,7 @@ TITLES = pa.schema(
         ("popularity", pa.list_(pa.struct([("day", pa.date32()), ("count", pa.int64())]))),
         ("content_hash", pa.string()),
         *_ORIGIN,
+        ("genre_confidence", pa.list_(pa.float64())),  # of each of `genres`, in their order
     ]
 )
 
@@ -87,7 +88,7 @@ def row_of(cause: Message[Any], event: Cleaned, *, code_version: str) -> Row:
     """A row of `TITLES` or `REVIEWS`."""
     return {
         **{name: getattr(event, name) for name in type(event).model_fields if name != "page"},
-        **_popularity(event),
+        **_nested(event),
         **_origin(cause.id, cause.correlation_id, event.page, code_version),
     }
 
@@ -110,10 +111,13 @@ def reject_row(
     }
 
 
-def _popularity(event: Cleaned) -> Row:
+def _nested(event: Cleaned) -> Row:
     if isinstance(event, ReviewCleaned):
         return {}
-    return {"popularity": [{"day": item.day, "count": item.count} for item in event.popularity]}
+    return {
+        "popularity": [{"day": item.day, "count": item.count} for item in event.popularity],
+        "genre_confidence": [event.genre_confidence.get(genre) for genre in event.genres],
+    }
 
 
 def _origin(event_id: UUID, correlation_id: UUID, page: Page, code_version: str) -> Row:
