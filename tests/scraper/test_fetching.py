@@ -3,13 +3,16 @@
 import asyncio
 import gzip
 import os
+import traceback
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from trending_scraper.addresses import (
     AddressForbidden,
@@ -36,6 +39,7 @@ from trending_scraper.sources.base import (
 )
 from trending_scraper.testing import (
     FETCHED_AT,
+    Behaviour,
     MisbehavingSite,
     Waiting,
     answer,
@@ -46,6 +50,7 @@ from trending_scraper.testing import (
     stay_silent,
 )
 from trending_shared.clock import FrozenClock
+from trending_shared.errors import TrendingError
 
 METADATA = "169.254.169.254:80"
 
@@ -93,8 +98,9 @@ async def make_fetcher(
 def fetch(site: MisbehavingSite, make_fetcher: MakeFetcher) -> Fetch:
     fetcher = make_fetcher()
 
-    async def from_site(path: str = "/titles/1") -> FetchedPage:
-        return await fetcher.fetch(PageRequest(site.url(path)), hosts=frozenset({site.host}))
+    async def from_site(path: str = "/titles/1", **changes: Any) -> FetchedPage:
+        request = PageRequest(site.url(path), **changes)
+        return await fetcher.fetch(request, hosts=frozenset({site.host}))
 
     return from_site
 
@@ -334,7 +340,7 @@ async def test_the_sites_crawl_delay_is_kept(
     robots = f"User-agent: *\nCrawl-delay: {said}\n"
     site.at("/robots.txt", answer(robots, content_type="text/plain"))
     site.at("/titles/1", answer("a page"))
-    page = await fetch()
+    page = await fetch(delay=timedelta())
     assert waiting.waits == ([] if wait is None else [wait])
     assert page.waited == (wait or 0.0)
 
@@ -376,6 +382,97 @@ async def test_a_long_pause_is_kept_without_waiting_it_out(
     assert site.asked.count("/titles/1") == 1
     clock.advance(timedelta(hours=1))
     assert (await fetch()).body == b"later"
+
+
+async def test_a_documented_api_is_asked_at_its_own_pace_and_without_its_robots_txt(
+    site: MisbehavingSite, fetch: Fetch, waiting: Waiting
+) -> None:
+    site.at("/robots.txt", answer("User-agent: *\nDisallow: /\n", content_type="text/plain"))
+    site.at("/titles/1", answer("a page"))
+    for _ in range(3):
+        await fetch(robots=False, delay=timedelta(seconds=0.2))
+    assert site.asked == ["/titles/1"] * 3
+    assert waiting.waits == [0.2, 0.2]
+
+
+# ---------------------------------------------------------------- keys of the user's own
+
+KEY = "s3cret/key=of mine"
+SENT: dict[str, Any] = {
+    "secrets": {"api_key": KEY},
+    "headers": {"Authorization": "Bearer t0ken-of-mine"},
+}
+FORMS = ("s3cret", "t0ken")
+
+
+async def test_a_key_goes_to_the_site_and_nowhere_else(site: MisbehavingSite, fetch: Fetch) -> None:
+    wire = "/titles?page=2&q=a%20b&api_key=s3cret%2Fkey%3Dof+mine"
+    site.at(wire, answer("a page"))
+    page = await fetch("/titles?page=2&q=a%20b", **SENT)
+    assert site.asked == ["/robots.txt", wire]
+    assert [headers.get("authorization") for headers in site.headers] == [
+        None,
+        "Bearer t0ken-of-mine",
+    ]
+    assert page.url == site.url("/titles?page=2&q=a%20b")
+    assert not any(form in repr(page) for form in FORMS)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        hang_up,
+        stay_silent,
+        answer(status=401),
+        answer(status=404),
+        answer(status=500),
+        answer(status=429, headers={"Retry-After": "5"}),
+        answer("?", content_type="image/png"),
+        answer("no gzip", headers={"Content-Encoding": "gzip"}),
+        endless(b"x" * 65536),
+        redirect("/titles?page=2&api_key=s3cret%2Fkey%3Dof+mine"),
+        redirect("http://elsewhere.example/?api_key=s3cret%2Fkey%3Dof+mine"),
+        redirect("/login?then=/titles%3Fapi_key=s3cret%2Fkey%3Dof%20mine"),
+        redirect("/t0ken-of-mine/titles"),
+    ],
+)
+async def test_no_error_and_no_log_has_a_key(
+    site: MisbehavingSite, make_fetcher: MakeFetcher, behaviour: Behaviour
+) -> None:
+    site.at("/robots.txt", answer("", content_type="text/plain"))
+    site.at("/titles?page=2&api_key=s3cret%2Fkey%3Dof+mine", behaviour)
+    fetcher = make_fetcher(page_timeout=timedelta(milliseconds=200))
+    request = PageRequest(site.url("/titles?page=2"), **SENT)
+    with capture_logs() as logs, pytest.raises(TrendingError) as failed:
+        await fetcher.fetch(request, hosts=frozenset({site.host}))
+    told = "".join(traceback.format_exception(failed.value)) + repr(logs) + repr(request)
+    assert not any(form in told for form in FORMS)
+
+
+async def test_a_key_that_cant_be_sent_isnt_quoted(fetch: Fetch) -> None:
+    headers = {"Authorization": "Bearer t0ken\nof-mine"}
+    with pytest.raises(SourceUnavailable, match="LocalProtocolError") as failed:
+        await fetch(headers=headers, robots=False)
+    assert "t0ken" not in "".join(traceback.format_exception(failed.value))
+
+
+async def test_a_key_goes_along_on_its_own_host_and_not_to_another(
+    site: MisbehavingSite, make_fetcher: MakeFetcher
+) -> None:
+    async with MisbehavingSite() as other:
+        site.at("/titles/1?api_key=s3cret%2Fkey%3Dof+mine", redirect("/titles/2"))
+        site.at(
+            "/titles/2?api_key=s3cret%2Fkey%3Dof+mine",
+            redirect(other.url("/titles/3?api_key=s3cret%2Fkey%3Dof+mine&page=2")),
+        )
+        other.at("/titles/3?page=2", answer("a page"))
+        page = await make_fetcher(allowed=[site.host, other.host]).fetch(
+            PageRequest(site.url("/titles/1"), robots=False, **SENT),
+            hosts=frozenset({site.host, other.host}),
+        )
+        assert page.url == other.url("/titles/3?page=2")
+        assert len(site.asked) == 2
+        assert "authorization" not in other.headers[-1]
 
 
 # ---------------------------------------------------------------- robots.txt

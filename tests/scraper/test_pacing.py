@@ -15,12 +15,26 @@ SECOND = timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(
-    ("crawl_delay", "seconds"), [(None, 1.0), (0.0, 0.0), (0.5, 0.5), (10.0, 10.0), (86400.0, 60.0)]
+    ("least", "crawl_delay", "seconds"),
+    [
+        (None, None, 1.0),
+        (None, 0.0, 1.0),
+        (None, 0.5, 1.0),
+        (None, 10.0, 10.0),
+        (None, 86400.0, 60.0),
+        (0.0, None, 1.0),
+        (0.0, 0.0, 0.0),
+        (0.0, 0.5, 0.5),
+        (5.0, None, 5.0),
+        (5.0, 0.0, 5.0),
+        (5.0, 7.5, 7.5),
+    ],
 )
-def test_a_sites_own_word_counts_in_both_directions(
-    crawl_delay: float | None, seconds: float
+def test_a_site_may_ask_for_more_patience_and_a_sources_entry_for_a_minimum(
+    least: float | None, crawl_delay: float | None, seconds: float
 ) -> None:
-    assert polite_delay(crawl_delay, SECOND).total_seconds() == seconds
+    own = None if least is None else timedelta(seconds=least)
+    assert polite_delay(own, crawl_delay, SECOND).total_seconds() == seconds
 
 
 @pytest.mark.parametrize(
@@ -51,16 +65,16 @@ async def test_requests_to_one_host_keep_their_distance(clock: FrozenClock) -> N
     pacing = Pacing(clock=clock, sleep=waiting)
     waits = []
     for _ in range(3):
-        async with pacing.turn(HOST, None) as waited:
+        async with pacing.turn(HOST) as waited:
             waits.append(waited)
     assert waits == [0.0, 1.0, 1.0]
 
 
-async def test_a_crawl_delay_of_zero_lets_us_go_on_at_once(clock: FrozenClock) -> None:
+async def test_without_a_delay_we_go_on_at_once(clock: FrozenClock) -> None:
     waiting = Waiting(clock)
     pacing = Pacing(clock=clock, sleep=waiting)
     for _ in range(3):
-        async with pacing.turn(HOST, 0.0):
+        async with pacing.turn(HOST, timedelta()):
             pass
     assert waiting.waits == []
 
@@ -69,7 +83,7 @@ async def test_hosts_dont_wait_for_each_other(clock: FrozenClock) -> None:
     waiting = Waiting(clock)
     pacing = Pacing(clock=clock, sleep=waiting)
     for host in ("a.example:80", "b.example:80"):
-        async with pacing.turn(host, 10.0):
+        async with pacing.turn(host, 10 * SECOND):
             pass
     assert waiting.waits == []
 
@@ -83,7 +97,7 @@ async def test_of_many_who_come_at_once_no_two_get_the_same_turn(clock: FrozenCl
     pacing = Pacing(clock=clock, sleep=stand_still)
 
     async def visit() -> None:
-        async with pacing.turn(HOST, 2.0):
+        async with pacing.turn(HOST, 2 * SECOND):
             await asyncio.sleep(0)
 
     await asyncio.gather(*(visit() for _ in range(6)))
@@ -96,7 +110,7 @@ async def test_at_most_four_connections_are_open_to_a_host(clock: FrozenClock) -
 
     async def visit() -> None:
         nonlocal inside, most
-        async with pacing.turn(HOST, 0.0):
+        async with pacing.turn(HOST, timedelta()):
             inside += 1
             most = max(most, inside)
             await asyncio.sleep(0)
@@ -110,7 +124,7 @@ async def test_a_host_that_asks_for_a_pause_gets_it(clock: FrozenClock) -> None:
     waiting = Waiting(clock)
     pacing = Pacing(clock=clock, sleep=waiting)
     pacing.hold(HOST, timedelta(seconds=20))
-    async with pacing.turn(HOST, 0.0) as waited:
+    async with pacing.turn(HOST, timedelta()) as waited:
         assert waited == 20.0
 
 
@@ -126,7 +140,7 @@ async def test_a_pause_asked_for_while_others_wait_holds_for_them_too(clock: Fro
 
     pacing = Pacing(clock=clock, sleep=interrupted)
     for _ in range(2):
-        async with pacing.turn(HOST, 1.0):
+        async with pacing.turn(HOST, SECOND):
             pass
     assert waits == [1.0, 15.0]
 
@@ -135,8 +149,8 @@ async def test_a_pause_beyond_our_patience_makes_the_host_unavailable(clock: Fro
     pacing = Pacing(clock=clock, sleep=Waiting(clock))
     pacing.hold(HOST, timedelta(hours=1))
     with pytest.raises(SourceUnavailable, match="2026-11-01T13:00:00"):
-        async with pacing.turn(HOST, 0.0):
+        async with pacing.turn(HOST, timedelta()):
             pytest.fail("the host asked to be left alone")
     clock.advance(timedelta(hours=1))
-    async with pacing.turn(HOST, 0.0) as waited:
+    async with pacing.turn(HOST, timedelta()) as waited:
         assert waited == 0.0

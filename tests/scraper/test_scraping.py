@@ -22,7 +22,6 @@ from trending_scraper.metrics import ScraperMetrics
 from trending_scraper.pacing import Pacing
 from trending_scraper.raw_pages import RawPages
 from trending_scraper.scraping import (
-    MAX_RECORDS,
     RecordTooLarge,
     Scraper,
     TooManyRecords,
@@ -49,7 +48,7 @@ from trending_shared.errors import (
     TrendingError,
     Unavailable,
 )
-from trending_shared.events import Event, ReviewScraped, ScrapeJob, TitleScraped
+from trending_shared.events import Event, PageFetched, ReviewScraped, ScrapeJob, TitleScraped
 from trending_shared.messages import Message
 from trending_shared.storage import ObjectStore
 from trending_shared.testing import CollectingPublisher, delivered
@@ -115,7 +114,8 @@ async def test_a_detail_page_leads_to_its_title_and_its_reviews() -> None:
     page = a_detail_page()
     house = a_house({"/titles/alien-1979": page})
     messages = await house.does(a_job("/titles/alien-1979", page="detail"))
-    title, *reviews = [message.event for message in messages]
+    fetched, title, *reviews = [message.event for message in messages]
+    assert isinstance(fetched, PageFetched)
     assert isinstance(title, TitleScraped)
     assert (title.source, title.source_id) == ("demo", "alien-1979")
     assert title.license == "LicenseRef-trending-demo"
@@ -129,6 +129,13 @@ async def test_a_detail_page_leads_to_its_title_and_its_reviews() -> None:
         (2, "Nobody's."),
     ]
     assert {one.page for one in reviews} == {title.page}
+    assert fetched == PageFetched(
+        source="demo",
+        url=f"{BASE}/titles/alien-1979",
+        kind="detail",
+        page=title.page,
+        charset="utf-8",
+    )
 
 
 async def test_no_authors_name_leaves_the_scraper() -> None:
@@ -150,7 +157,7 @@ async def test_the_same_job_again_leads_to_the_same_ids() -> None:
     first = await house.scraper.on_scrape_job(message)
     again = await house.scraper.on_scrape_job(message)
     assert first == again
-    assert len({one.id for one in first}) == len(first) == 4
+    assert len({one.id for one in first}) == len(first) == 5
     assert {one.causation_id for one in first} == {message.id}
     assert {one.correlation_id for one in first} == {message.correlation_id}
 
@@ -180,7 +187,7 @@ LIST = """<a href="/titles/alien-1979">Alien</a> <a href="/titles/alien-1979#cas
 async def test_a_list_page_leads_to_its_titles_and_the_next_page() -> None:
     house = a_house({"/titles?page=1": LIST})
     messages = await house.does(a_job("/titles?page=1", max_pages=3))
-    assert [message.event for message in messages] == [
+    assert [message.event for message in messages[1:]] == [
         a_job("/titles/alien-1979", page="detail", depth=1, max_pages=3),
         a_job("/titles/dark-2017", page="detail", depth=1, max_pages=3),
         a_job("/titles?page=2", page="list", depth=1, max_pages=3),
@@ -196,13 +203,13 @@ async def test_lists_are_followed_to_max_pages_and_no_further() -> None:
 async def test_a_list_that_calls_itself_the_next_page_ends() -> None:
     page = '<a href="/titles/alien-1979">Alien</a><a rel=next href="/titles?page=1">Next</a>'
     house = a_house({"/titles?page=1": page})
-    assert len(await house.does(a_job("/titles?page=1"))) == 1
+    assert len(events(await house.does(a_job("/titles?page=1")), ScrapeJob)) == 1
 
 
 async def test_a_next_page_on_another_host_isnt_followed() -> None:
     page = '<a href="/titles/1">Alien</a><a rel=next href="http://elsewhere.example/">Next</a>'
     house = a_house({"/titles?page=1": page})
-    assert len(await house.does(a_job("/titles?page=1"))) == 1
+    assert len(events(await house.does(a_job("/titles?page=1")), ScrapeJob)) == 1
 
 
 async def test_a_job_leads_through_the_whole_demo_site() -> None:
@@ -284,11 +291,11 @@ async def test_a_record_is_measured_as_the_json_it_becomes() -> None:
     [
         (
             a_job("/titles/1", page="detail"),
-            a_detail_page(review=[{"reviewBody": str(n)} for n in range(MAX_RECORDS)]),
+            a_detail_page(review=[{"reviewBody": str(n)} for n in range(1000)]),
         ),
         (
             a_job("/titles?page=1"),
-            "".join(f"<a href=/titles/{n}>x</a>" for n in range(MAX_RECORDS + 1)),
+            "".join(f"<a href=/titles/{n}>x</a>" for n in range(1001)),
         ),
     ],
 )
@@ -299,10 +306,17 @@ async def test_a_page_that_leads_to_a_flood_is_rejected(job: ScrapeJob, page: st
     assert house.pages("TooManyRecords") == 1
 
 
+async def test_a_source_of_large_pages_may_be_allowed_more() -> None:
+    page = "".join(f"<a href=/titles/{n}>x</a>" for n in range(1001))
+    source = a_source("demo", BASE, max_records=1001)
+    house = House(CannedFetcher({f"{BASE}/titles?page=1": page}), source)
+    assert len(await house.does(a_job("/titles?page=1"))) == 1002
+
+
 async def test_text_that_is_hostile_to_json_travels_all_the_same() -> None:
     page = a_detail_page(description="half \ud83d a character, \x00 and </script".replace("</", ""))
     house = a_house({"/titles/alien-1979": page})
-    (title, *_) = await house.does(a_job("/titles/alien-1979", page="detail"))
+    (_, title, *_) = await house.does(a_job("/titles/alien-1979", page="detail"))
     assert TitleScraped.model_validate_json(title.body()) == title.event
 
 
@@ -418,7 +432,7 @@ async def test_a_list_full_of_links_we_may_not_follow_or_that_lead_nowhere_halts
     links = await house.does(ScrapeJob(source="demo", url=site.url("/titles?page=1")))
     jobs = [
         Record(n, link.body(), link.headers(source="scraper", code_version="1", now=FETCHED_AT))
-        for n, link in enumerate(links)
+        for n, link in enumerate(links[1:])
     ]
     await consumer.deliver(jobs)
     assert consumer.progress.halted is None

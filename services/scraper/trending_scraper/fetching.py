@@ -6,17 +6,17 @@ import zlib
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
-from urllib.parse import urldefrag, urljoin
+from urllib.parse import unquote_plus, urldefrag, urlencode, urljoin
 
 import httpcore
 import httpx
 import stamina
 
 from trending_scraper.addresses import HostNotAllowed, authority
-from trending_scraper.pacing import Pacing, retry_after
+from trending_scraper.pacing import Pacing, polite_delay, retry_after
 from trending_scraper.robots import MAX_BYTES, Robots, RobotsDenied, RobotsFile
 from trending_scraper.sources.base import (
     FetchedPage,
@@ -30,6 +30,7 @@ from trending_shared.errors import Declined, Rejected
 MAX_BODY = 2 * 1024 * 1024  # bytes, as it travels and decoded; film pages have a tenth of it
 MAX_REDIRECTS = 5
 ATTEMPTS = 3
+SHORTEST_KEY = 8  # characters; shorter values, such as the version of an API, are no secret
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 SLOW_DOWN = frozenset({429, 503})
 NOT_NOW = frozenset({408, 425, 429})
@@ -167,9 +168,7 @@ class HttpFetcher:
             ContentTypeRefused, BodyTooLarge, PageUnparsable: it's none we can read.
             SourceUnavailable: the site doesn't answer now, or wants to be left alone.
         """
-        answer = await self._follow(
-            request.url, hosts, Wanted(request.content_types), ask_robots=True
-        )
+        answer = await self._follow(request, hosts, Wanted(request.content_types))
         if answer.status in GONE:
             raise PageGone(f"{answer.url} answers {answer.status}")
         if answer.status >= 500 or answer.status in NOT_NOW:
@@ -189,40 +188,43 @@ class HttpFetcher:
     async def _ask_robots(self, url: str, hosts: AbstractSet[str]) -> RobotsFile:
         try:
             answer = await self._follow(
-                url, hosts, Wanted(limit=MAX_BYTES, cut=True), ask_robots=False
+                PageRequest(url, robots=False), hosts, Wanted(limit=MAX_BYTES, cut=True)
             )
         except TooManyRedirects:
             return RobotsFile(404)  # RFC 9309, section 2.3.1.2
         return RobotsFile(answer.status, answer.body)
 
     async def _follow(
-        self, url: str, hosts: AbstractSet[str], wanted: Wanted, *, ask_robots: bool
+        self, request: PageRequest, hosts: AbstractSet[str], wanted: Wanted
     ) -> Answer:
         for _ in range(MAX_REDIRECTS + 1):
-            host = authority(url)
+            host = authority(request.url)
             if host is None or host not in hosts:
-                raise HostNotAllowed(f"{url} isn't on {', '.join(sorted(hosts))}")
-            crawl_delay = None
-            if ask_robots:
-                rules = await self._robots.rules(f"{httpx.URL(url).scheme}://{host}", hosts)
-                if not rules.allow(url):
-                    raise RobotsDenied(f"robots.txt of {host} keeps us from {url}")
-                crawl_delay = rules.crawl_delay
-            answer = await self._ask_patiently(url, host, crawl_delay, wanted)
+                raise HostNotAllowed(f"{request.url} isn't on {', '.join(sorted(hosts))}")
+            delay = request.delay
+            if request.robots:
+                rules = await self._robots.rules(f"{httpx.URL(request.url).scheme}://{host}", hosts)
+                if not rules.allow(request.url):
+                    raise RobotsDenied(f"robots.txt of {host} keeps us from {request.url}")
+                delay = polite_delay(delay, rules.crawl_delay, self._pacing.default_delay)
+            answer = await self._ask_patiently(request, host, delay, wanted)
             if answer.redirected_to is None:
                 return answer
-            url = answer.redirected_to
-        raise TooManyRedirects(f"more than {MAX_REDIRECTS} redirects, the last to {url}")
+            request = redirected(request, answer.redirected_to)
+        raise TooManyRedirects(f"more than {MAX_REDIRECTS} redirects, the last to {request.url}")
 
     async def _ask_patiently(
-        self, url: str, host: str, crawl_delay: float | None, wanted: Wanted
+        self, request: PageRequest, host: str, delay: timedelta | None, wanted: Wanted
     ) -> Answer:
         """Ask again when a busy site says when to; its pause then holds for everyone."""
         for _ in range(ATTEMPTS):
             try:
-                answer = await self._retrying(self._ask_in_turn, url, host, crawl_delay, wanted)
+                answer = await self._retrying(self._ask_in_turn, request, host, delay, wanted)
             except TROUBLE as error:
-                raise SourceUnavailable(f"{url}: {error!r}") from error
+                # One about our own side of the protocol quotes what we sent.
+                ours = isinstance(error, httpcore.LocalProtocolError)
+                said = type(error).__name__ if ours else hushed(repr(error), request)
+                raise SourceUnavailable(f"{request.url}: {said}") from None
             if answer.status not in SLOW_DOWN:
                 break
             pause = retry_after(answer.headers.get("retry-after"), self._clock.now())
@@ -232,20 +234,23 @@ class HttpFetcher:
         return answer
 
     async def _ask_in_turn(
-        self, url: str, host: str, crawl_delay: float | None, wanted: Wanted
+        self, request: PageRequest, host: str, delay: timedelta | None, wanted: Wanted
     ) -> Answer:
-        async with self._pacing.turn(host, crawl_delay) as waited:
+        async with self._pacing.turn(host, delay) as waited:
             began = self._clock.now()
             async with asyncio.timeout(self._page_timeout):
-                request = httpx.Request(
-                    "GET", url, headers=self._headers, extensions=self._timeouts
+                sent = httpx.Request(
+                    "GET",
+                    wire_address(request),
+                    headers={**self._headers, **request.headers},
+                    extensions=self._timeouts,
                 )
-                response = await self._transport_to(host).handle_async_request(request)
+                response = await self._transport_to(host).handle_async_request(sent)
                 async with aclosing(response):
                     read = response.status_code == 200
-                    body = await read_body(url, response, wanted) if read else b""
+                    body = await read_body(request.url, response, wanted) if read else b""
             return Answer(
-                url=url,
+                url=request.url,
                 status=response.status_code,
                 headers=response.headers,
                 body=body,
@@ -258,6 +263,42 @@ class HttpFetcher:
         if transport is None:
             transport = self._transports[host] = self._make_transport()
         return transport
+
+
+def wire_address(request: PageRequest) -> httpx.URL:
+    """Where a request really goes; the rest of its query stays as it is written."""
+    url = httpx.URL(request.url)
+    if not request.secrets:
+        return url
+    parts = [url.query, urlencode(request.secrets).encode()]
+    return url.copy_with(query=b"&".join(filter(None, parts)))
+
+
+def redirected(request: PageRequest, url: str) -> PageRequest:
+    """The request that follows a redirect; what was meant for one host isn't told another.
+
+    Raises:
+        PageRefused: the new address repeats a secret where it can't be taken out.
+    """
+    path, mark, query = url.partition("?")
+    if request.secrets and mark:
+        parts = query.split("&")
+        kept = [part for part in parts if unquote_plus(part.split("=")[0]) not in request.secrets]
+        url = f"{path}?{'&'.join(kept)}" if kept else path
+    if hushed(unquote_plus(url), request) != unquote_plus(url):
+        raise PageRefused(f"{request.url} leads to an address that repeats what we sent")
+    if authority(url) != authority(request.url):
+        return replace(request, url=url, headers={}, secrets={})
+    return replace(request, url=url)
+
+
+def hushed(text: str, request: PageRequest) -> str:
+    """A text without what a request holds that is nobody's business."""
+    words = (value.rpartition(" ")[2] for value in request.headers.values())  # after "Bearer"
+    for value in (*request.secrets.values(), *words):
+        if len(value) >= SHORTEST_KEY:
+            text = text.replace(value, "…")
+    return text
 
 
 async def read_body(url: str, response: httpx.Response, wanted: Wanted) -> bytes:

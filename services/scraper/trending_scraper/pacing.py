@@ -1,7 +1,7 @@
 """How fast a host is visited: one after another, not before it likes, few at once.
 
-A host's own word decides: Crawl-delay in its robots.txt in both directions, Retry-After (RFC 9110,
-section 10.2.3) for how long it is left alone.
+A host's own word counts: Crawl-delay in its robots.txt, Retry-After (RFC 9110, section 10.2.3) for
+how long it is left alone.
 """
 
 import asyncio
@@ -22,11 +22,18 @@ LONGEST_RETRY_AFTER = timedelta(days=1)
 EVER = datetime.min.replace(tzinfo=UTC)
 
 
-def polite_delay(crawl_delay: float | None, default: timedelta) -> timedelta:
-    """The time between two requests: what the site says, within reason; else our own habit."""
-    if crawl_delay is None:
-        return default
-    return timedelta(seconds=min(max(crawl_delay, 0.0), LONGEST_DELAY.total_seconds()))
+def polite_delay(
+    least: timedelta | None, crawl_delay: float | None, default: timedelta
+) -> timedelta:
+    """The time between two requests to a site whose robots.txt we obey.
+
+    What the site says, within reason; our own habit where it says nothing. `least` is the minimum
+    of the source's entry, and without one our habit: a site may ask for more, never for less.
+    """
+    said = default
+    if crawl_delay is not None:
+        said = timedelta(seconds=min(max(crawl_delay, 0.0), LONGEST_DELAY.total_seconds()))
+    return max(said, default if least is None else least)
 
 
 def retry_after(value: str | None, now: datetime) -> timedelta | None:
@@ -60,7 +67,7 @@ class Pacing:
     """Gives each request its turn.
 
     Args:
-        default_delay: between the starts of two requests where the site doesn't say.
+        default_delay: between the starts of two requests where neither source nor site says.
         patience: the longest Retry-After to sit through.
         sleep: waits some seconds.
     """
@@ -74,7 +81,7 @@ class Pacing:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._clock = clock
-        self._default_delay = default_delay
+        self.default_delay = default_delay
         self.patience = patience
         self._sleep = sleep
         self._hosts: dict[str, Host] = {}
@@ -85,8 +92,12 @@ class Pacing:
         known.held_until = max(known.held_until, self._clock.now() + pause)
 
     @asynccontextmanager
-    async def turn(self, host: str, crawl_delay: float | None) -> AsyncIterator[float]:
+    async def turn(self, host: str, delay: timedelta | None = None) -> AsyncIterator[float]:
         """Wait for a turn and keep one of the host's connections for the body of the `with`.
+
+        Args:
+            host: as `addresses.authority` has it.
+            delay: the least time since the last start; none stands for the default.
 
         Yields:
             The seconds it waited.
@@ -95,7 +106,7 @@ class Pacing:
             SourceUnavailable: the host asked to be left alone for longer than our patience.
         """
         known = self._host(host)
-        delay = polite_delay(crawl_delay, self._default_delay)
+        delay = self.default_delay if delay is None else delay
         came = self._clock.now()
         async with known.slots:
             while True:

@@ -16,6 +16,7 @@ from trending_shared.events import (
     Event,
     FactsScraped,
     Page,
+    PageFetched,
     RawReview,
     ReviewScraped,
     ScrapeJob,
@@ -27,7 +28,6 @@ from trending_shared.publishing import MAX_RECORD
 
 log = structlog.get_logger()
 
-MAX_RECORDS = 1000  # from one page; real ones lead to a tenth of it
 LARGEST_EVENT = MAX_RECORD - 4096  # leaves room for key and headers
 
 
@@ -40,7 +40,7 @@ class RecordTooLarge(Rejected):
 
 
 class TooManyRecords(Rejected):
-    """A page leads to more events than a page of a film site would."""
+    """A page leads to more events than the catalogue allows one of its source."""
 
 
 class Scraper:
@@ -78,10 +78,18 @@ class Scraper:
             fetched = await self._fetcher.fetch(source.plan(job), hosts=source.hosts)
             self._metrics.fetched(label, fetched)
             page, found = await asyncio.to_thread(self._read, source, job, fetched)
-            check_count(found)
-            following = [
-                message.leads_to(event) for event in self._events(source, job, page, found)
-            ]
+            check_count(found, source.entry.max_records)
+            events = (
+                PageFetched(
+                    source=source.name,
+                    url=job.url,
+                    kind=job.page,
+                    page=page,
+                    charset=fetched.charset,
+                ),
+                *self._events(source, job, page, found),
+            )
+            following = [message.leads_to(event) for event in events]
             check_sizes(following, page_bytes=len(fetched.body))
         except TrendingError as error:
             self._metrics.pages.labels(label, error.reason).inc()
@@ -185,14 +193,14 @@ def following_jobs(job: ScrapeJob, found: Extracted) -> Iterator[ScrapeJob]:
         yield job.model_copy(update={"url": found.next_url, "depth": job.depth + 1})
 
 
-def check_count(found: Extracted) -> None:
+def check_count(found: Extracted, most: int) -> None:
     """Raise before a hostile page is turned into a flood.
 
     Raises:
-        TooManyRecords: the page leads to more events than a page of a film site would.
+        TooManyRecords: the page leads to more events than one of its source may.
     """
-    if found.records > MAX_RECORDS:
-        raise TooManyRecords(f"the page leads to {found.records} events, at most {MAX_RECORDS}")
+    if found.records > most:
+        raise TooManyRecords(f"the page leads to {found.records} events, at most {most}")
 
 
 def check_sizes(messages: Sequence[Message[Any]], *, page_bytes: int) -> None:

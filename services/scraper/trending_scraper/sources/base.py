@@ -36,18 +36,19 @@ class PageRequest:
     """One page to be asked for; other media types than `content_types` aren't read.
 
     Args:
-        headers: sent besides our own.
-        secrets: parameters added to the query when the request is sent. They are no part of `url`,
-            and so of no event, key, log or stored page.
+        headers: sent besides our own, to this host alone; may hold a key.
+        secrets: parameters added to the query when the request is sent, to this host alone. They
+            are no part of `url`, and so of no event, key, log or stored page.
         robots: whether the site's robots.txt decides; a documented API has terms instead.
-        delay: the least time between two requests to this host; none leaves it to the settings.
+        delay: the least time between two requests to this host, Crawl-delay or not; none leaves it
+            to the settings.
         conditional: whether "not modified" will do as an answer. Not for a page that leads to
             others: what it leads to may have changed although it hasn't.
     """
 
     url: str
     content_types: AbstractSet[str] = HTML
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     robots: bool = True
     delay: timedelta | None = None
@@ -167,6 +168,5 @@ class Source(ABC):
 
     def request(self, url: str, **changes: Any) -> PageRequest:
         """A request that keeps the entry's terms."""
-        api = self.entry.robots.decision == "api"
-        pace = {"robots": False, "delay": self.entry.delay} if api else {}
-        return PageRequest(url, **{**pace, **changes})
+        robots = self.entry.robots.decision == "obey"
+        return PageRequest(url, **{"robots": robots, "delay": self.entry.delay, **changes})
