@@ -263,7 +263,7 @@ class TitleCleaned(Event):
     )
     plot: str
     countries: tuple[str, ...] = ()
-    language: str | None = None
+    language: str | None = Field(default=None, description="BCP 47 tag; early events have names")
     runtime_minutes: int | None = None
     rating: float | None = Field(
         default=None, description="mean viewer rating on a scale of 0 to 1"
@@ -291,7 +291,7 @@ class ReviewCleaned(Event):
     text: str
     rating: float | None = Field(default=None, description="on a scale of 0 to 1")
     day: date | None = None
-    language: str | None = None
+    language: str | None = Field(default=None, description="BCP 47 tag; early events have names")
     content_hash: str
 
     @property

@@ -132,7 +132,7 @@ def test_the_content_is_the_same_wherever_and_whenever_it_was_found() -> None:
         {"genres": ("Horror",)},
         {"plot": "The crew of a freighter answers a call, and none comes home."},
         {"countries": ("United States",)},
-        {"language": "en"},
+        {"language": "de"},
         {"runtime": "PT137M"},
         {"rating": "8/10"},
         {"rating_count": "1"},

@@ -44,6 +44,9 @@ def test_what_is_neither_film_nor_show_is_rejected(raw: str | None) -> None:
         ("", None),
         ("N/A", None),
         ("to be announced", None),
+        ("１９７９", 1979),
+        ("١٩٧٩", 1979),
+        ("May 25, 1979", 1979),
         ("²", None),
     ],
 )
@@ -80,6 +83,16 @@ def test_a_wrong_year_is_rejected(raw: str) -> None:
         ("P", None),
         ("0 min", None),
         ("PT999999H", None),
+        ("1.5 hours", 90),
+        ("1,5 h", 90),
+        ("1h57", 117),
+        ("1 Std. 57 Min.", 117),
+        ("2 heures et 5 minutes", 125),
+        ("117′", 117),
+        ("１１７ min", 117),
+        ("٩٠", 90),
+        ("5000 min", None),
+        ("99.5 hours", None),
         ("²", None),
         ("", None),
         (None, None),
@@ -109,20 +122,29 @@ def test_countries_are_split_trimmed_and_called_by_one_name() -> None:
     )
 
 
+def test_names_of_iso_that_hold_commas_are_one_country() -> None:
+    assert fields.countries(["Korea, Republic of, France", "Bolivia, Plurinational State of"]) == (
+        *("South Korea", "France", "Bolivia"),
+    )
+
+
+def test_countries_that_nobody_knows_stay_as_they_are() -> None:
+    assert fields.countries(["Wakanda, USA"]) == ("Wakanda", "United States")
+
+
 @pytest.mark.parametrize(
     ("raw", "language"),
     [
-        ("English", "English"),
         ("EN_us", "en-US"),
-        ("zh-hant-tw", "zh-Hant-TW"),
-        (" 日本語 ", "日本語"),
+        (" 日本語 ", "ja"),
+        ("English, French", "en"),
+        ("Elvish", None),
         ("und", None),
+        ("e" * 300, None),
         (None, None),
     ],
 )
-def test_a_language_stays_as_given_but_for_the_capitals_of_tags(
-    raw: str | None, language: str | None
-) -> None:
+def test_a_language_becomes_a_tag_or_nothing(raw: str | None, language: str | None) -> None:
     assert fields.language(raw) == language
 
 
@@ -135,6 +157,11 @@ def test_a_language_stays_as_given_but_for_the_capitals_of_tags(
         ("8.1/10", None, 0.81),
         ("4 out of 5", "10", 0.8),
         ("81%", None, 0.81),
+        ("8 / 10", None, 0.8),
+        ("4 Of 5", None, 0.8),
+        ("８．１", "１０", 0.81),
+        ("٨٫١", "10", 0.81),
+        ("81％", None, 0.81),
         ("0", "10", 0.0),
         ("8.1", None, None),
         ("11", "10", None),
@@ -155,9 +182,29 @@ def test_a_rating_needs_a_scale(raw: str | None, best: str | None, rating: float
     [
         ("1234", 1234),
         ("1,234,567", 1234567),
+        ("1.234.567", 1234567),
+        ("1'234", 1234),
+        ("1’234’567", 1234567),
         ("1 234", 1234),
+        ("1\u202f234\u00a0567", 1234567),
+        ("12,34,567", 1234567),
+        ("１，２３４", 1234),
+        ("١٬٢٣٤", 1234),
+        ("१२३४", 1234),
+        ("1.2K", 1200),
+        ("1,2 k", 1200),
+        ("15K", 15000),
+        ("3.45M", 3450000),
+        ("1.2 million", 1200000),
+        ("2 Mio.", 2000000),
+        ("1B", 10**9),
+        ("1,234K", None),
         ("12,34", None),
+        ("1,234.567", None),
+        ("1.5", None),
+        ("1e6", None),
         ("-1", None),
+        ("99999999B", None),
         ("9" * 18, None),
         ("²", None),
         (None, None),
@@ -168,16 +215,76 @@ def test_a_count_is_a_whole_number(raw: str | None, count: int | None) -> None:
 
 
 @pytest.mark.parametrize(
+    "raw",
+    [
+        "1979-05-25",
+        "19790525",
+        "1979-05-25T08:00:00Z",
+        "1979-05-24T23:30:00-05:00",
+        "Fri, 25 May 1979 08:00:00 +0000",
+        "25 May 1979 08:00:00 GMT",
+        "May 25, 1979",
+        "may 25 1979",
+        "MAY 25, 1979",
+        "25 May 1979",
+        "25th May, 1979",
+        "May 25th, 1979",
+        "1979 May 25",
+        "1979/05/25",
+        "25/05/1979",
+        "05/25/1979",
+        "25-05-1979",
+        "25.05.1979",
+        "25.5.1979",
+        "２５／０５／１９７９",
+        "<b>25 May 1979</b>",
+    ],
+)
+def test_a_day_is_read_in_the_ways_it_is_written(raw: str) -> None:
+    assert fields.day(raw) == date(1979, 5, 25)
+
+
+@pytest.mark.parametrize(
+    ("raw", "day"),
+    [
+        ("Sept. 5, 2001", date(2001, 9, 5)),
+        ("5 Jan. 2001", date(2001, 1, 5)),
+        ("05/05/2001", date(2001, 5, 5)),
+        ("04.05.2001", date(2001, 5, 4)),
+        ("04/05/2001", None),
+        ("04-05-2001", None),
+        ("31/02/2001", None),
+        ("13/13/2001", None),
+        ("13.13.2001", None),
+        ("25/05/79", None),
+        ("May 1979", None),
+        ("1979", None),
+        ("February 30, 1979", None),
+        ("3 days ago", None),
+        ("vor 3 Tagen", None),
+        ("yesterday", None),
+        ("today at 10:30", None),
+        ("25:61", None),
+        ("9999-12-31T23:59:59-23:00", None),
+        ("0001-01-01T00:00:00+23:00", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_day_that_could_be_another_is_not_read(raw: str | None, day: date | None) -> None:
+    assert fields.day(raw) == day
+
+
+@pytest.mark.parametrize(
     ("raw", "day"),
     [
         ("2026-10-20", date(2026, 10, 20)),
         ("2026-10-20T23:30:00-05:00", date(2026, 10, 21)),
+        ("Tue, 20 Oct 2026 23:30:00 -0500", date(2026, 10, 21)),
         ("2026-11-01", date(2026, 11, 1)),
         ("2026-11-02", None),
         ("1979-05-25", None),
-        ("9999-12-31T23:59:59-23:00", None),
         ("2026-02-30", None),
-        ("yesterday", None),
         (None, None),
     ],
 )

@@ -7,7 +7,9 @@ is there but wrong raises, because then the record itself can't be trusted.
 import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
 
+from trending_cleaner.places import country_name, language_tag, split_countries
 from trending_cleaner.plain_text import plain_text
 from trending_shared.errors import Rejected
 from trending_shared.events import DayCount, Kind
@@ -30,36 +32,35 @@ _SHOWS = (
     *("show", "tvshow", "tv", "tvseries", "series", "televisionseries", "televisionshow"),
     *("tvminiseries", "miniseries", "limitedseries", "webseries", "animeseries"),
 )
-_COUNTRIES = {
-    other: name
-    for name, others in {
-        "United States": ("us", "u.s.", "usa", "u.s.a.", "united states of america"),
-        "United Kingdom": ("uk", "u.k.", "gb", "great britain"),
-        "South Korea": ("republic of korea",),
-        "Czech Republic": ("czechia",),
-        "Russia": ("russian federation",),
-        "Turkey": ("türkiye",),
-        "Netherlands": ("the netherlands", "holland"),
-        "Hong Kong": ("hong kong sar china", "hong kong sar"),
-        "United Arab Emirates": ("uae",),
-    }.items()
-    for other in others
-}
 _YEAR = re.compile(r"(?<!\d)(\d{4})(?:\d{4})?(?!\d)")  # also the year of a day written 19790525
 _NUMBER = r"(\d{1,6}(?:[.,]\d{1,6})?)"
 _ISO_DURATION = re.compile(
     rf"P(?:{_NUMBER}D)?(?:T(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?", re.IGNORECASE
 )
 _SPOKEN_DURATION = re.compile(
-    r"(?:(\d{1,3})\s*(?:hours?|hrs?|h)\b\.?)?[\s,]*(?:and)?\s*"
-    r"(?:(\d{1,5})\s*(?:minutes?|mins?|m)\b\.?)?",
+    r"(?:(\d{1,3}(?:[.,]\d{1,2})?)\s*(?:hours?|hrs?|h|std|stunden?|heures?|horas?|ore)\.?)?"
+    r"[\s,]*(?:and|und|et|y|e)?\s*"
+    r"(?:(\d{1,5})\s*(?:(?:minutes?|mins?|minuten|minutos?|minuti|m)\.?|['’′])?)?",
     re.IGNORECASE,
 )
 _CLOCK_DURATION = re.compile(r"(\d{1,2}):([0-5]\d)(?::[0-5]\d)?")
-_RATING = re.compile(rf"{_NUMBER}\s*(?:(%)|(?:/|out of)\s*{_NUMBER})?")
-_LANGUAGE_TAG = re.compile(
-    r"([a-z]{2,3})(?:[-_]([a-z]{4}))?(?:[-_]([a-z]{2}|\d{3}))?", re.IGNORECASE
+_RATING = re.compile(rf"{_NUMBER}\s*(?:(%)|(?:/|(?:out )?of)\s*{_NUMBER})?", re.IGNORECASE)
+_GROUPS = re.compile(  # of three digits, by one kind of separator; or as in India: 12,34,567
+    r"\d{1,3}(?:,\d{3})+|\d{1,3}(?:\.\d{3})+|\d{1,3}(?:['’]\d{3})+|\d{1,3}(?: \d{3})+"
+    r"|\d{1,2}(?:,\d{2})+,\d{3}"
 )
+_SHORT = re.compile(  # three digits behind the separator would be a group: 1,234K
+    r"(\d{1,6}(?:[.,]\d{1,2})?)\s*(?:(k|thousand)|(m|mio|million)|(b|bn|billion))\.?", re.IGNORECASE
+)
+_DAY_FORMS = (
+    *("%B %d %Y", "%d %B %Y", "%b %d %Y", "%d %b %Y", "%Y %B %d"),  # read without commas and dots
+    "%Y/%m/%d",
+)
+_NUMERIC_DAY = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})")
+_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b", re.IGNORECASE)
+# Decimal digits of all scripts as ASCII's; full-width and Arabic signs that go with them.
+_DIGITS = re.compile(r"[^\D0-9]")
+_SIGNS = str.maketrans("．，：／％－＋٫٬٪", ".,:/%-+.,%")
 
 
 class KindUnknown(Rejected):
@@ -76,6 +77,14 @@ def value(raw: str | None) -> str | None:
         return None
     text = plain_text(raw)
     return None if text.lower() in _ABSENT else text
+
+
+def numeral(raw: str | None) -> str | None:
+    """A short value whose digits and signs are ASCII: `８．１／１０` and `٨٫١/١٠` are `8.1/10`."""
+    text = value(raw)
+    if text is None or text.isascii():
+        return text
+    return _DIGITS.sub(lambda digit: str(int(digit[0])), text.translate(_SIGNS))
 
 
 def values(raw: Iterable[str]) -> tuple[str, ...]:
@@ -105,7 +114,7 @@ def year(raw: str | None, *, now: datetime) -> int | None:
     Raises:
         YearImplausible: what is given isn't a year between the first film and the near future.
     """
-    text = value(raw)
+    text = numeral(raw)
     if text is None or not any(character.isdecimal() for character in text):
         return None
     match = _YEAR.search(text)
@@ -117,15 +126,18 @@ def year(raw: str | None, *, now: datetime) -> int | None:
 
 
 def minutes(runtime: str | None, age_rating: str | None = None) -> int | None:
-    """Running time in whole minutes, of ISO 8601 durations, `117 min`, `1h 57m`, `1:57` or `117`.
+    """Running time in whole minutes.
+
+    Of ISO 8601 durations, `117 min`, `1h 57m`, `1.5 hours`, `1 Std. 57 Min.`, `117′`, `1:57` and
+    `117`.
 
     Args:
         age_rating: read instead where there is no runtime, because a spreadsheet that was damaged
             on its way moved some there; a bare number in it is an age.
     """
-    text = value(runtime)
+    text = numeral(runtime)
     if text is None:
-        text = value(age_rating)
+        text = numeral(age_rating)
         if text is None or text.isdecimal():
             return None
     if text.isdecimal() and len(text) <= 5:
@@ -136,7 +148,7 @@ def minutes(runtime: str | None, age_rating: str | None = None) -> int | None:
         days, hours, mins, seconds = (_number(group or "0") for group in match.groups())
         return _plausible_minutes(round(days * 1440 + hours * 60 + mins + seconds / 60))
     if (match := _SPOKEN_DURATION.fullmatch(text)) and any(match.groups()):
-        return _plausible_minutes(int(match[1] or 0) * 60 + int(match[2] or 0))
+        return _plausible_minutes(round(_number(match[1] or "0") * 60) + int(match[2] or 0))
     return None
 
 
@@ -150,20 +162,15 @@ def _number(text: str) -> float:
 
 def countries(raw: Iterable[str]) -> tuple[str, ...]:
     """Countries one by one, under one name each, of lists that may hold lists and stray commas."""
-    parts = values(part for item in raw if len(item) <= 10 * MAX_VALUE for part in item.split(","))
-    return tuple(dict.fromkeys(_COUNTRIES.get(part.lower(), part) for part in parts))
+    texts = (plain_text(item) for item in raw if len(item) <= 10 * MAX_VALUE)
+    parts = values(part for text in texts for part in split_countries(text))
+    return tuple(dict.fromkeys(map(country_name, parts)))
 
 
 def language(raw: str | None) -> str | None:
-    """A language as given; tags with the usual capitals (RFC 5646, section 2.1.1)."""
+    """A language's BCP 47 tag (RFC 5646), of a tag or name; the first one of several."""
     text = value(raw)
-    match = _LANGUAGE_TAG.fullmatch(text) if text else None
-    if text is None or match is None:
-        return text
-    tag, script, region = match.groups()
-    return "-".join(
-        filter(None, (tag.lower(), script and script.title(), region and region.upper()))
-    )
+    return language_tag(text) if text else None
 
 
 def rating(raw: str | None, best: str | None = None) -> float | None:
@@ -172,11 +179,11 @@ def rating(raw: str | None, best: str | None = None) -> float | None:
     Its own scale (`8.1/10`, `81%`) comes before `best`, the highest that the site gives. Without a
     scale a number says nothing, and one above its scale can't be one.
     """
-    match = _RATING.fullmatch(value(raw) or "")
+    match = _RATING.fullmatch(numeral(raw) or "")
     if match is None:
         return None
     given, percent, own_best = match.groups()
-    limit = "100" if percent else own_best or value(best)
+    limit = "100" if percent else own_best or numeral(best)
     if limit is None or not re.fullmatch(_NUMBER, limit):
         return None
     top = _number(limit)
@@ -184,24 +191,72 @@ def rating(raw: str | None, best: str | None = None) -> float | None:
 
 
 def count(raw: str | None) -> int | None:
-    """A whole number, of `1234`, `1,234` or `1 234`."""
-    text = re.sub(r"(?<=\d)[,.'’ ](?=\d{3}(?!\d))", "", value(raw) or "")
-    if not text.isdecimal() or len(text) > 16:
+    """A whole number, of `1234`, `1,234,567`, `1.234.567`, `1 234`, `12,34,567`, `1.2K`."""
+    text = numeral(raw)
+    if text is None:
         return None
-    return int(text) if int(text) <= MAX_COUNT else None
+    if match := _SHORT.fullmatch(text):
+        thousands, millions, _ = match.groups()[1:]
+        found = round(_number(match[1]) * (10**3 if thousands else 10**6 if millions else 10**9))
+    else:
+        digits = re.sub(r"\D", "", text) if _GROUPS.fullmatch(text) else text
+        if not digits.isdecimal() or len(digits) > 16:
+            return None
+        found = int(digits)
+    return found if found <= MAX_COUNT else None
 
 
-def review_day(raw: str | None, *, now: datetime) -> date | None:
-    """The day of an ISO 8601 date, or of a time in UTC; None for one that can't be a review's."""
-    text = value(raw)
+def day(raw: str | None) -> date | None:
+    """A calendar day, of the ways in which sites write one; a time with an offset is read in UTC.
+
+    ISO 8601, RFC 2822 (of feeds), `May 25, 1979`, `25th May 1979`, `25.5.1979`; `25/05/1979` only
+    where day and month can't be taken for each other. What is relative (`3 days ago`) isn't read.
+    """
+    text = numeral(raw)
     if text is None:
         return None
     try:
-        time = datetime.fromisoformat(text)
-        day = (time.astimezone(UTC) if time.tzinfo else time).date()
+        return _utc_day(datetime.fromisoformat(text))
     except (ValueError, OverflowError):  # the latter in the years 1 and 9999
+        pass
+    if match := _NUMERIC_DAY.fullmatch(text):
+        return _numeric_day(int(match[1]), int(match[3]), int(match[4]), sure=match[2] == ".")
+    if ":" in text:
+        try:
+            return _utc_day(parsedate_to_datetime(text))
+        except (ValueError, OverflowError, TypeError, IndexError):
+            return None
+    words = " ".join(_ORDINAL.sub("", text).replace(",", " ").replace(".", " ").split())
+    words = re.sub(r"\bsept\b", "sep", words, flags=re.IGNORECASE)
+    for form in _DAY_FORMS:
+        try:
+            return datetime.strptime(words, form).date()  # noqa: DTZ007 (a day has no zone)
+        except ValueError:
+            continue
+    return None
+
+
+def _utc_day(time: datetime) -> date:
+    return (time.astimezone(UTC) if time.tzinfo else time).date()
+
+
+def _numeric_day(first: int, second: int, year: int, *, sure: bool) -> date | None:
+    """A day written in numbers, year last; `sure` that the day comes first."""
+    if not sure and first <= 12 and second <= 12 and first != second:
         return None
-    return day if FIRST_REVIEW_DAY <= day <= now.astimezone(UTC).date() else None
+    day, month = (second, first) if second > 12 and not sure else (first, second)
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+def review_day(raw: str | None, *, now: datetime) -> date | None:
+    """The day of a review; None for one that can't be."""
+    found = day(raw)
+    if found is None:
+        return None
+    return found if FIRST_REVIEW_DAY <= found <= now.astimezone(UTC).date() else None
 
 
 def popularity(raw: Iterable[DayCount], *, now: datetime) -> tuple[DayCount, ...]:
