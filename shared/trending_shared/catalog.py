@@ -1,7 +1,8 @@
 """The catalog: what point lookups need, in SQLite or PostgreSQL.
 
-The featurizer writes titles, reviews and trends, the monitor writes predictions and windows; the
-gateway and the command line read. Everything in it can be rebuilt from topics and tables.
+The featurizer writes titles, reviews, signals and trends, the monitor writes predictions and
+windows; the gateway and the command line read. Everything in it can be rebuilt from topics and
+tables.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -72,6 +73,27 @@ reviews = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("author_hash", sa.String(64), index=True),
     sa.Column("page_hash", sa.String(64), nullable=False),
+    sa.Column("fetched_at", UtcTime, nullable=False),
+)
+
+signals = sa.Table(
+    "signals",
+    metadata,
+    sa.Column("subject_id", sa.String(32), primary_key=True),
+    sa.Column("metric", sa.String(32), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("fetched_at", UtcTime, nullable=False),
+    sa.Index("signals_by_day", "day"),
+)
+
+# What titles, and the subjects of signals, are called elsewhere: those that share one are the same.
+external_ids = sa.Table(
+    "external_ids",
+    metadata,
+    sa.Column("owner_id", sa.String(32), primary_key=True),
+    sa.Column("scheme", sa.String(16), primary_key=True),
+    sa.Column("external_id", sa.String(300), nullable=False, index=True),
     sa.Column("fetched_at", UtcTime, nullable=False),
 )
 

@@ -270,6 +270,9 @@ class TitleCleaned(Event):
     )
     rating_count: int | None = None
     popularity: tuple[DayCount, ...] = ()
+    external_ids: dict[str, str] = Field(
+        default={}, description="what others call it, by scheme, as in `RawTitle`; checked"
+    )
     content_hash: str
 
     @property
@@ -303,11 +306,37 @@ class ReviewCleaned(Event):
         return self.review_id
 
 
+class SignalCleaned(Event):
+    """Counts by day are checked, and lie in the table `signals`.
+
+    Of several counts of one subject, metric and day the one that was fetched last holds. A signal
+    may come before the title that it is about; `external_ids` tell which that is.
+    """
+
+    topic: ClassVar[str] = "signals-cleaned"
+    subject_id: str = Field(description="what was counted: a hash of source and the source's id")
+    source: str
+    source_id: str
+    page: Page
+    license: str
+    metric: str
+    external_ids: dict[str, str] = Field(description="what the subject is called; at least one")
+    counts: tuple[DayCount, ...]
+
+    @property
+    def key(self) -> str:
+        return self.subject_id
+
+    @property
+    def natural_key(self) -> str:
+        return f"{self.subject_id}:{self.metric}"
+
+
 class RecordRejected(Event):
     """A scraped record didn't become a row; the reason says why."""
 
     topic: ClassVar[str] = "records-rejected"
-    record: Literal["title", "review"]
+    record: Literal["title", "review", "facts", "signal"]
     source: str
     source_id: str
     page: Page
@@ -510,6 +539,7 @@ EVENTS: tuple[type[Event], ...] = (
     PageUnchanged,
     TitleCleaned,
     ReviewCleaned,
+    SignalCleaned,
     RecordRejected,
     FeaturesComputed,
     DatasetRequested,

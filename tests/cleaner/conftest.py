@@ -11,13 +11,19 @@ from prometheus_client import CollectorRegistry
 
 from trending_cleaner.cleaner import Cleaner
 from trending_cleaner.metrics import CleanerMetrics
-from trending_cleaner.schemas import REJECTS, REVIEWS, TITLES
+from trending_cleaner.schemas import FACTS, REJECTS, REVIEWS, SIGNALS, TITLES
 from trending_shared.clock import FrozenClock
 from trending_shared.errors import StoreUnavailable
 from trending_shared.messages import Position
 from trending_shared.tables import OffsetTable
 
-SCHEMAS = {"titles": TITLES, "reviews": REVIEWS, "rejects": REJECTS}
+SCHEMAS = {
+    "titles": TITLES,
+    "reviews": REVIEWS,
+    "facts": FACTS,
+    "signals": SIGNALS,
+    "rejects": REJECTS,
+}
 
 
 class FragileTable(OffsetTable):
@@ -52,9 +58,7 @@ class House:
             for name, schema in SCHEMAS.items()
         }
         self.cleaner = Cleaner(
-            titles=self.tables["titles"],
-            reviews=self.tables["reviews"],
-            rejects=self.tables["rejects"],
+            **self.tables,
             metrics=CleanerMetrics(self.registry),
             clock=FrozenClock(datetime(2026, 11, 20, 12, tzinfo=UTC)),
             code_version="1.2.3",

@@ -92,7 +92,11 @@ def test_every_record_leads_to_one_event_in_order_and_to_one_row(house: House) -
 
 
 def test_a_titles_row_holds_all_of_its_event_and_where_it_came_from(house: House) -> None:
-    message = a_title(popularity=(DayCount(day=date(2026, 10, 31), count=3),), rating="8/10")
+    message = a_title(
+        popularity=(DayCount(day=date(2026, 10, 31), count=3),),
+        rating="8/10",
+        external_ids={"imdb": "tt0078748", "wikipedia": "en:Alien (film)", "tvmaze": "none"},
+    )
     (answer,) = house.cleaner.on_titles_scraped([message])
     event = answer.event
     assert isinstance(event, TitleCleaned)
@@ -104,6 +108,7 @@ def test_a_titles_row_holds_all_of_its_event_and_where_it_came_from(house: House
         "genre_confidence": [1.0, 1.0],
         "countries": ["United Kingdom", "United States"],
         "popularity": [{"day": date(2026, 10, 31), "count": 3}],
+        "external_ids": ["imdb:tt0078748", "wikipedia:en:Alien_(film)"],
         "page_url": event.page.url,
         "page_hash": event.page.hash,
         "page_key": event.page.key,

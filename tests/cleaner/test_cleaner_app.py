@@ -7,9 +7,12 @@ from pydantic_settings import BaseSettings
 from trending_cleaner.app import create_app
 from trending_cleaner.settings import CleanerSettings
 from trending_shared.events import (
+    FactsScraped,
     RecordRejected,
     ReviewCleaned,
     ReviewScraped,
+    SignalCleaned,
+    SignalScraped,
     TitleCleaned,
     TitleScraped,
 )
@@ -23,8 +26,8 @@ def settings(home: Path) -> CleanerSettings:
 def test_the_cleaner_says_what_travels_in_and_out(tmp_path: Path) -> None:
     app = create_app(settings(tmp_path))
     assert app.consumer.service == "cleaner"
-    assert set(app.consumer.consumes) == {TitleScraped, ReviewScraped}
-    assert set(app.produces) == {TitleCleaned, ReviewCleaned, RecordRejected}
+    assert set(app.consumer.consumes) == {TitleScraped, ReviewScraped, FactsScraped, SignalScraped}
+    assert set(app.produces) == {TitleCleaned, ReviewCleaned, SignalCleaned, RecordRejected}
 
 
 def test_two_cleaners_live_side_by_side_and_building_them_writes_nothing(tmp_path: Path) -> None:

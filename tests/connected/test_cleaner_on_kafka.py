@@ -9,15 +9,20 @@ from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry
 
 from trending_cleaner.app import create_app
-from trending_cleaner.schemas import REJECTS, TITLES
+from trending_cleaner.schemas import FACTS, REJECTS, TITLES
 from trending_cleaner.settings import CleanerSettings
 from trending_cli.embedded_kafka import EmbeddedKafka
-from trending_shared.events import RecordRejected, ReviewCleaned, TitleCleaned
+from trending_shared.events import RecordRejected, ReviewCleaned, SignalCleaned, TitleCleaned
 from trending_shared.messages import Message, Position, decode, first_message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import KafkaSettings
 from trending_shared.tables import OffsetTable
-from trending_shared.testing import a_review_scraped, a_title_scraped
+from trending_shared.testing import (
+    a_facts_scraped,
+    a_review_scraped,
+    a_signal_scraped,
+    a_title_scraped,
+)
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
 
@@ -46,6 +51,7 @@ async def test_every_record_becomes_one_row_and_one_event_over_a_restart(
     good = [first_message(a_title_scraped(source_id=f"film-{n}")) for n in range(30)]
     bad = first_message(a_title_scraped(source_id="nameless", name=None))
     review = first_message(a_review_scraped(text="Ask jane@mail.example."))
+    told = [first_message(a_facts_scraped()), first_message(a_signal_scraped())]
     publisher = KafkaPublisher(
         kafka, service="test", code_version="1", registry=CollectorRegistry()
     )
@@ -55,14 +61,18 @@ async def test_every_record_becomes_one_row_and_one_event_over_a_restart(
             await read(kafka, TitleCleaned.topic, 20)
             await read(kafka, RecordRejected.topic, 1)
         async with create_app(settings).start_lifespan_context():
-            await publisher.publish([*good, bad, review])  # most of them for the second time
+            await publisher.publish([*good, bad, review, *told])  # most of them for the second time
             cleaned = await read(kafka, TitleCleaned.topic, 50)
             rejected = await read(kafka, RecordRejected.topic, 2)
             (reviewed,) = await read(kafka, ReviewCleaned.topic, 1)
+            (counted,) = await read(kafka, SignalCleaned.topic, 1)
     assert {message.causation_id for message in cleaned} == {message.id for message in good}
     assert len({message.id for message in cleaned}) == 30
     assert {message.event.reason for message in rejected} == {"NameMissing"}
     assert reviewed.event.text == "Ask [email]."
+    assert counted.event.external_ids == {"wikipedia": "en:Alien_(film)"}
+    facts = OffsetTable(settings.store, "facts", schema=FACTS, owner="cleaner")
+    assert facts.read(["event_id"])["event_id"].to_pylist() == [str(told[0].id)]
     titles = OffsetTable(settings.store, "titles", schema=TITLES, owner="cleaner")
     rejects = OffsetTable(settings.store, "rejects", schema=REJECTS, owner="cleaner")
     assert sorted(titles.read(["event_id"])["event_id"].to_pylist()) == sorted(

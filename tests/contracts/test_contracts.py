@@ -13,14 +13,12 @@ from trending_shared.events import (
     EVENTS,
     DriftDetected,
     Event,
-    FactsScraped,
     FeaturesComputed,
     ModelRefused,
     ModelRegistered,
     PageFetched,
     PageUnchanged,
     RecordRejected,
-    SignalScraped,
 )
 from trending_shared.messages import Position, decode
 
@@ -28,7 +26,7 @@ EXAMPLES = Path(__file__).parent / "examples"
 DOCS = Path(__file__).parents[2] / "docs"
 FOR_PEOPLE = {
     *(RecordRejected, FeaturesComputed, ModelRegistered, ModelRefused, DriftDetected),
-    *(FactsScraped, SignalScraped, PageFetched, PageUnchanged),
+    *(PageFetched, PageUnchanged),
 }
 PERSONS = "operators"
 

@@ -31,6 +31,7 @@ from trending_shared.events import (
     DayCount,
     FeaturesComputed,
     ReviewCleaned,
+    SignalCleaned,
     TitleCleaned,
 )
 from trending_shared.messages import Message, Position
@@ -299,7 +300,7 @@ def test_every_event_has_its_handler(featurizer: Featurizer) -> None:
         service="featurizer", publisher=CollectingPublisher(), registry=CollectorRegistry()
     )
     register_handlers(consumer, featurizer)
-    assert consumer.consumes == (TitleCleaned, ReviewCleaned, DatasetRequested)
+    assert consumer.consumes == (TitleCleaned, ReviewCleaned, SignalCleaned, DatasetRequested)
 
 
 async def test_the_app_is_built_without_loading_or_connecting(tmp_path: Path) -> None:
@@ -307,7 +308,7 @@ async def test_the_app_is_built_without_loading_or_connecting(tmp_path: Path) ->
         raise AssertionError("too early")
 
     app = create_app(FeaturizerSettings(trending_home=tmp_path), load=load)
-    assert app.consumer.consumes == (TitleCleaned, ReviewCleaned, DatasetRequested)
+    assert app.consumer.consumes == (TitleCleaned, ReviewCleaned, SignalCleaned, DatasetRequested)
     assert app.produces == (FeaturesComputed, DatasetPublished)
     assert app.consumer.batch_size == 256
 

@@ -5,10 +5,10 @@ import asyncio
 from trending_cleaner.cleaner import Cleaner
 from trending_cleaner.handlers import register_handlers
 from trending_cleaner.metrics import CleanerMetrics
-from trending_cleaner.schemas import REJECTS, REVIEWS, TITLES
+from trending_cleaner.schemas import FACTS, REJECTS, REVIEWS, SIGNALS, TITLES
 from trending_cleaner.settings import CleanerSettings
 from trending_shared.errors import StoreUnavailable
-from trending_shared.events import RecordRejected, ReviewCleaned, TitleCleaned
+from trending_shared.events import RecordRejected, ReviewCleaned, SignalCleaned, TitleCleaned
 from trending_shared.settings import read_settings
 from trending_shared.tables import OffsetTable
 from trending_shared.worker import Base, WorkerApp, worker_app
@@ -21,6 +21,8 @@ def create_app(settings: CleanerSettings | None = None) -> WorkerApp:
     cleaner = Cleaner(
         titles=OffsetTable(settings.store, "titles", schema=TITLES, owner="cleaner"),
         reviews=OffsetTable(settings.store, "reviews", schema=REVIEWS, owner="cleaner"),
+        facts=OffsetTable(settings.store, "facts", schema=FACTS, owner="cleaner"),
+        signals=OffsetTable(settings.store, "signals", schema=SIGNALS, owner="cleaner"),
         rejects=OffsetTable(settings.store, "rejects", schema=REJECTS, owner="cleaner"),
         metrics=CleanerMetrics(base.registry),
         clock=base.clock,
@@ -39,6 +41,6 @@ def create_app(settings: CleanerSettings | None = None) -> WorkerApp:
 
     return worker_app(
         base,
-        produces=(TitleCleaned, ReviewCleaned, RecordRejected),
+        produces=(TitleCleaned, ReviewCleaned, SignalCleaned, RecordRejected),
         ready={"tables": tables_answer},
     )

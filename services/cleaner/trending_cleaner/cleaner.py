@@ -8,16 +8,34 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from trending_cleaner.cleaning import clean_review, clean_title
-from trending_cleaner.deduplication import Draft, Known, Record, Verdict, Version, refusal
+from trending_cleaner.cleaning import (
+    CleanFacts,
+    clean_facts,
+    clean_review,
+    clean_signal,
+    clean_title,
+)
+from trending_cleaner.deduplication import (
+    Draft,
+    Known,
+    KnownEvents,
+    KnownVersions,
+    Record,
+    Verdict,
+    Version,
+    refusal,
+)
 from trending_cleaner.metrics import CleanerMetrics
 from trending_cleaner.schemas import Cleaned, Row, reject_row, row_of
 from trending_shared.clock import Clock
 from trending_shared.errors import Rejected
 from trending_shared.events import (
+    FactsScraped,
     RecordRejected,
     ReviewCleaned,
     ReviewScraped,
+    SignalCleaned,
+    SignalScraped,
     TitleCleaned,
     TitleScraped,
 )
@@ -26,9 +44,10 @@ from trending_shared.tables import OffsetTable
 
 log = structlog.get_logger()
 
-S = TypeVar("S", TitleScraped, ReviewScraped)
+S = TypeVar("S", TitleScraped, ReviewScraped, FactsScraped, SignalScraped)
 Placed = tuple[Position, Row]
-_EVERYDAY = frozenset({"DuplicateTitle", "DuplicateReview"})  # no line of log for each of them
+# No line of log for each of them.
+_EVERYDAY = frozenset({"DuplicateTitle", "DuplicateReview", "DuplicateFacts"})
 
 
 @dataclass(frozen=True)
@@ -36,6 +55,7 @@ class Lane(Generic[S]):
     """The way of one kind of record: how it is cleaned, where it goes, what is known there."""
 
     record: Record
+    name: str
     clean: Callable[[S, datetime], Cleaned]
     table: OffsetTable
     known: Known
@@ -44,9 +64,9 @@ class Lane(Generic[S]):
 class Cleaner:
     """The handlers of the service; blocking, for a thread.
 
-    Every scraped record leads to one event and, however often it is delivered, to one row: a
-    title, a review, or a reject. Both handlers raise `StoreUnavailable` when a table's storage
-    doesn't answer.
+    Every scraped record leads to one event and, however often it is delivered, to one row: of
+    titles, reviews, facts, signals or rejects. Facts that are taken lead to a row only. All
+    handlers raise `StoreUnavailable` when a table's storage doesn't answer.
     """
 
     def __init__(
@@ -54,6 +74,8 @@ class Cleaner:
         *,
         titles: OffsetTable,
         reviews: OffsetTable,
+        facts: OffsetTable,
+        signals: OffsetTable,
         rejects: OffsetTable,
         metrics: CleanerMetrics,
         clock: Clock,
@@ -63,11 +85,33 @@ class Cleaner:
         self._metrics = metrics
         self._clock = clock
         self._code_version = code_version
-        self._titles: Lane[TitleScraped] = Lane(
-            "title", self._clean_title, titles, Known(titles, rejects, record="title")
+        self._titles = Lane(
+            "title",
+            "titles",
+            self._clean_title,
+            titles,
+            KnownVersions(titles, rejects, record="title", id="title_id"),
         )
-        self._reviews: Lane[ReviewScraped] = Lane(
-            "review", self._clean_review, reviews, Known(reviews, rejects, record="review")
+        self._reviews = Lane(
+            "review",
+            "reviews",
+            self._clean_review,
+            reviews,
+            KnownVersions(reviews, rejects, record="review", id="review_id"),
+        )
+        self._facts = Lane(
+            "facts",
+            "facts",
+            self._clean_facts,
+            facts,
+            KnownVersions(facts, rejects, record="facts", id="title_id"),
+        )
+        self._signals = Lane(
+            "signal",
+            "signals",
+            clean_signal,
+            signals,
+            KnownEvents(signals, rejects, record="signal"),
         )
 
     def on_titles_scraped(
@@ -80,6 +124,16 @@ class Cleaner:
     ) -> list[Message[ReviewCleaned | RecordRejected]]:
         return self._take(messages, self._reviews)
 
+    def on_facts_scraped(
+        self, messages: Sequence[Message[FactsScraped]]
+    ) -> list[Message[RecordRejected]]:
+        return self._take(messages, self._facts)
+
+    def on_signals_scraped(
+        self, messages: Sequence[Message[SignalScraped]]
+    ) -> list[Message[SignalCleaned | RecordRejected]]:
+        return self._take(messages, self._signals)
+
     # ------------------------------------------------------------ one batch
 
     def _take(self, messages: Sequence[Message[S]], lane: Lane[S]) -> list[Message[Any]]:
@@ -90,14 +144,15 @@ class Cleaner:
         answers: list[Message[Any]] = []
         for message in messages:
             event, row = self._answer(message, lane, draft, now)
-            answers.append(message.leads_to(event))
+            if not isinstance(event, CleanFacts):
+                answers.append(message.leads_to(event))
             if row is not None:
                 placed = rejects if isinstance(event, RecordRejected) else rows
                 placed.append((_position(message), row))
         # In this order: a duplicate mustn't be known before the content that it repeats.
-        self._append(lane.table, f"{lane.record}s", rows)
+        self._append(lane.table, lane.name, rows)
         self._append(self._rejects, "rejects", rejects)
-        self._count(answers, lane)
+        self._count(answers, lane, len(messages))
         return answers
 
     def _answer(
@@ -139,6 +194,11 @@ class Cleaner:
         self._metrics.unknown_genres.inc(len(cleaned.unknown_genres))
         return cleaned
 
+    def _clean_facts(self, scraped: FactsScraped, now: datetime) -> CleanFacts:
+        cleaned = clean_facts(scraped, now)
+        self._metrics.unknown_genres.inc(len(cleaned.unknown_genres))
+        return cleaned
+
     def _clean_review(self, scraped: ReviewScraped, now: datetime) -> ReviewCleaned:
         cleaned = clean_review(scraped, now)
         for kind, number in cleaned.personal_data.items():
@@ -146,7 +206,7 @@ class Cleaner:
         self._metrics.days_dropped.inc(cleaned.day_dropped)
         return cleaned.event
 
-    def _count(self, answers: Sequence[Message[Any]], lane: Lane[S]) -> None:
+    def _count(self, answers: Sequence[Message[Any]], lane: Lane[S], taken: int) -> None:
         reasons: Counter[str] = Counter()
         for answer in answers:
             if not isinstance(answer.event, RecordRejected):
@@ -163,10 +223,10 @@ class Cleaner:
             self._metrics.rejected.labels(lane.record, reason).inc(number)
             if reason in _EVERYDAY:
                 self._metrics.duplicates.labels(lane.record).inc(number)
-        cleaned = len(answers) - reasons.total()
+        cleaned = taken - reasons.total()
         self._metrics.cleaned.labels(lane.record).inc(cleaned)
-        self._metrics.known.labels(lane.record).set(len(lane.known.history))
-        log.info(f"{lane.record}s_cleaned", cleaned=cleaned, **reasons)
+        self._metrics.known.labels(lane.record).set(len(lane.known))
+        log.info(f"{lane.name}_cleaned", cleaned=cleaned, **reasons)
 
 
 def _rejected(scraped: S, record: Record, error: Rejected) -> RecordRejected:
@@ -181,13 +241,19 @@ def _rejected(scraped: S, record: Record, error: Rejected) -> RecordRejected:
 
 
 def _id(cleaned: Cleaned) -> str:
-    return cleaned.review_id if isinstance(cleaned, ReviewCleaned) else cleaned.title_id
+    match cleaned:
+        case ReviewCleaned():
+            return cleaned.review_id
+        case SignalCleaned():
+            return cleaned.subject_id
+        case _:
+            return cleaned.title_id
 
 
 def _version(message: Message[Any], cleaned: Cleaned) -> Version:
     return Version.of(
         fetched_at=cleaned.page.fetched_at,
-        content_hash=cleaned.content_hash,
+        content_hash="0" if isinstance(cleaned, SignalCleaned) else cleaned.content_hash,
         event_id=message.id,
     )
 

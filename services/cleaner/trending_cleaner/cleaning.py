@@ -3,21 +3,36 @@
 Cleaning what is clean already changes nothing.
 """
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from trending_cleaner import fields
-from trending_cleaner.identity import hash_content, review_id, title_id
+from trending_cleaner.external_ids import external_ids
+from trending_cleaner.identity import hash_content, review_id, subject_id, title_id
 from trending_cleaner.personal_data import scrub
 from trending_cleaner.plain_text import plain_text
 from trending_shared.errors import Rejected
-from trending_shared.events import ReviewCleaned, ReviewScraped, TitleCleaned, TitleScraped
+from trending_shared.events import (
+    FactsScraped,
+    Frozen,
+    Kind,
+    Page,
+    ReviewCleaned,
+    ReviewScraped,
+    SignalCleaned,
+    SignalScraped,
+    TitleCleaned,
+    TitleScraped,
+)
 from trending_shared.genres import map_genres
 
 MAX_TEXT = 20_000  # characters of a plot or review
 MIN_PLOT = 20  # characters; the shortest real plots have three times as many
 MAX_NAME = 500  # characters
+_METRIC = re.compile(r"[a-z][a-z_]{0,31}")
 MARKUP = 4  # how many times as long as its text a text with its markup may be
 
 
@@ -31,6 +46,44 @@ class TextMissing(Rejected):
 
 class TextTooLong(Rejected):
     """A name, plot or review is longer than any real one."""
+
+
+class FactsMissing(Rejected):
+    """Facts say nothing by which a title could be recognised."""
+
+
+class SubjectUnknown(Rejected):
+    """A signal doesn't say of which title it was counted in any scheme that we know."""
+
+
+class MetricUnknown(Rejected):
+    """A signal doesn't say what was counted."""
+
+
+class CountsMissing(Rejected):
+    """None of a signal's counts is of a day that is over and of a size that can be."""
+
+
+class CleanFacts(Frozen):
+    """What a source knows of a title without describing it; anything may be missing."""
+
+    title_id: str
+    source: str
+    source_id: str
+    page: Page
+    license: str
+    name: str | None
+    kind: Kind | None
+    year: int | None
+    genres: tuple[str, ...]
+    unknown_genres: tuple[str, ...]
+    countries: tuple[str, ...]
+    language: str | None
+    runtime_minutes: int | None
+    rating: float | None
+    rating_count: int | None
+    external_ids: dict[str, str]
+    content_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +110,7 @@ def clean_title(scraped: TitleScraped, now: datetime) -> TitleCleaned:
     if len(plot) < MIN_PLOT:
         raise TextMissing(f"the plot has {len(plot)} characters; {MIN_PLOT} are needed")
     mapping = map_genres(scraped.source, fields.values(raw.genres))
-    content = {
+    content: dict[str, Any] = {
         "license": scraped.license,
         "name": name,
         "kind": fields.kind(raw.kind),
@@ -72,6 +125,9 @@ def clean_title(scraped: TitleScraped, now: datetime) -> TitleCleaned:
         "rating_count": fields.count(raw.rating_count),
         "popularity": fields.popularity(raw.popularity, now=now),
     }
+    ids = external_ids(raw.external_ids, source=scraped.source, source_id=scraped.source_id)
+    if ids:  # a page that names none has the content that it had before there were any
+        content["external_ids"] = ids
     return TitleCleaned(
         title_id=title_id(scraped.source, scraped.source_id),
         source=scraped.source,
@@ -115,6 +171,71 @@ def clean_review(scraped: ReviewScraped, now: datetime) -> CleanReview:
     )
     dropped = day is None and fields.value(raw.day) is not None
     return CleanReview(event, personal_data=scrubbed.found, day_dropped=dropped)
+
+
+def clean_facts(scraped: FactsScraped, now: datetime) -> CleanFacts:
+    """Normalise what a source knows of a title; what is there must be right.
+
+    Raises:
+        FactsMissing, TextTooLong: as they say.
+        KindUnknown, YearImplausible: see `fields`.
+    """
+    raw = scraped.title
+    name = _text(raw.name, "name", MAX_NAME)
+    ids = external_ids(raw.external_ids, source=scraped.source, source_id=scraped.source_id)
+    if not name and not ids:
+        raise FactsMissing("neither a name nor an id of a scheme that we know")
+    mapping = map_genres(scraped.source, fields.values(raw.genres))
+    content = {
+        "license": scraped.license,
+        "name": name or None,
+        "kind": fields.kind(raw.kind) if fields.value(raw.kind) else None,
+        "year": fields.year(raw.year, now=now),
+        "genres": mapping.genres,
+        "unknown_genres": mapping.unknown,
+        "countries": fields.countries(raw.countries),
+        "language": fields.language(raw.language),
+        "runtime_minutes": fields.minutes(raw.runtime, raw.age_rating),
+        "rating": fields.rating(raw.rating, raw.best_rating),
+        "rating_count": fields.count(raw.rating_count),
+        "external_ids": ids,
+    }
+    return CleanFacts(
+        title_id=title_id(scraped.source, scraped.source_id),
+        source=scraped.source,
+        source_id=scraped.source_id,
+        page=scraped.page,
+        content_hash=hash_content(content),
+        **content,
+    )
+
+
+def clean_signal(scraped: SignalScraped, now: datetime) -> SignalCleaned:
+    """Check what was counted, of what, and when.
+
+    Days of the future and impossible counts are left out.
+
+    Raises:
+        SubjectUnknown, MetricUnknown, CountsMissing: as they say.
+    """
+    ids = external_ids(scraped.external_ids, source=scraped.source, source_id=scraped.source_id)
+    if not ids:
+        raise SubjectUnknown(f"no id of a scheme that we know of {fields.shown(scraped.source_id)}")
+    if not _METRIC.fullmatch(scraped.metric):
+        raise MetricUnknown(f"metric {fields.shown(scraped.metric)} isn't a word")
+    counts = fields.popularity(scraped.counts, now=now)
+    if not counts:
+        raise CountsMissing(f"none of {len(scraped.counts)} counts can be")
+    return SignalCleaned(
+        subject_id=subject_id(scraped.source, scraped.source_id),
+        source=scraped.source,
+        source_id=scraped.source_id,
+        page=scraped.page,
+        license=scraped.license,
+        metric=scraped.metric,
+        external_ids=ids,
+        counts=counts,
+    )
 
 
 def _text(raw: str | None, what: str, limit: int) -> str:

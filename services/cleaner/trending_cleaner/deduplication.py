@@ -13,14 +13,17 @@ Versions are therefore only ever added at the end of time. From this follows tha
 what the page said when it was last seen, also when a content comes back (1, 2, 1 are three
 versions) or records overtake each other; and that whatever a record once was it is again when its
 delivery is repeated, however the batches are cut, for no later record can change the past.
+
+Counts by day have no versions: each delivery counts other days, and of a day that was counted twice
+the later delivery holds. Of signals only the events are remembered.
 """
 
 import struct
 from collections import ChainMap, deque
-from collections.abc import Iterator, Mapping, MutableMapping, Set
+from collections.abc import Callable, Container, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 import pyarrow as pa
@@ -28,13 +31,13 @@ import pyarrow as pa
 from trending_shared.errors import Rejected
 from trending_shared.tables import Follower, OffsetTable
 
-Record = Literal["title", "review"]
+Record = Literal["title", "review", "facts", "signal"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME = struct.Struct("<q")
 _VERSION = struct.Struct("<qQQ")
 REDELIVERABLE = timedelta(days=90)  # as long as the topics keep their records; see `topics`
-RECENT_REJECTS = 100_000  # what a failed publish or a restarted scraper sends again is younger
+RECENT = 100_000  # events; what a failed publish or a restarted scraper sends again is younger
 
 
 class DuplicateTitle(Rejected):
@@ -53,6 +56,14 @@ class OutdatedReview(Rejected):
     """A late record: its review has been seen since."""
 
 
+class DuplicateFacts(Rejected):
+    """The table has these facts already, from another event."""
+
+
+class OutdatedFacts(Rejected):
+    """Late facts: their source has been asked since."""
+
+
 class Verdict(Enum):
     NEW = "new"
     AGAIN = "again"
@@ -65,6 +76,8 @@ _REFUSALS: Mapping[tuple[Record, Verdict], type[Rejected]] = {
     ("title", Verdict.OUTDATED): OutdatedTitle,
     ("review", Verdict.DUPLICATE): DuplicateReview,
     ("review", Verdict.OUTDATED): OutdatedReview,
+    ("facts", Verdict.DUPLICATE): DuplicateFacts,
+    ("facts", Verdict.OUTDATED): OutdatedFacts,
 }
 
 
@@ -74,8 +87,8 @@ def refusal(record: Record, verdict: Verdict) -> Rejected | None:
     if error is None:
         return None
     if verdict is Verdict.DUPLICATE:
-        return error(f"the {record} has this content in the table already")
-    return error(f"the {record} has been seen since this page was fetched")
+        return error(f"the table has this content of the {record} already")
+    return error(f"a later page told of the {record} before this one came")
 
 
 class Version(NamedTuple):
@@ -155,16 +168,35 @@ class History:
         )
 
 
+class Recent:
+    """The latest events that did something; 100,000 take 12 MB."""
+
+    def __init__(self) -> None:
+        self._latest: deque[int] = deque()
+        self._events: set[int] = set()
+
+    def __contains__(self, event: object) -> bool:
+        return event in self._events
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def add(self, event: int) -> None:
+        if event in self._events:
+            return
+        self._events.add(event)
+        self._latest.append(event)
+        if len(self._latest) > RECENT:
+            self._events.discard(self._latest.popleft())
+
+
 class Draft:
     """What is known while a batch is judged; it becomes known for good when the tables have it."""
 
-    def __init__(self, history: History, rejected: Set[int]) -> None:
-        self._history = history.draft()
+    def __init__(self, judge: Callable[[str, Version], Verdict], rejected: Container[int]) -> None:
+        self.judge = judge
         self._rejected = rejected
         self._rejected_now: set[int] = set()
-
-    def judge(self, record_id: str, version: Version) -> Verdict:
-        return self._history.judge(record_id, version)
 
     def is_new_reject(self, event_id: UUID) -> bool:
         """Whether this event has no row among the latest rejects; asked again, it has."""
@@ -175,19 +207,10 @@ class Draft:
         return True
 
 
-class Known:
-    """What the tables tell, kept up to date by reading each of their files once."""
+class Known(Protocol):
+    """What the tables tell of one kind of record."""
 
-    def __init__(self, table: OffsetTable, rejects: OffsetTable, *, record: Record) -> None:
-        self.history = History()
-        self._record = record
-        self._id = f"{record}_id"
-        self._rows = Follower(table, [self._id, "content_hash", "event_id", "fetched_at"])
-        self._rejects = Follower(
-            rejects, ["record", self._id, "reason", "event_id", "fetched_at", "rejected_at"]
-        )
-        self._latest_rejects: deque[int] = deque()
-        self._rejected: set[int] = set()
+    def __len__(self) -> int: ...
 
     def draft(self) -> Draft:
         """Read what was appended since, by whomever, and judge the next batch by it.
@@ -195,25 +218,67 @@ class Known:
         Raises:
             StoreUnavailable: a table's storage didn't answer.
         """
+
+
+class KnownVersions:
+    """The versions in a table, kept up to date by reading each of its files once."""
+
+    def __init__(
+        self, table: OffsetTable, rejects: OffsetTable, *, record: Record, id: str
+    ) -> None:
+        self.history = History()
+        self._record = record
+        self._rows = Follower(table, [id, "content_hash", "event_id", "fetched_at"])
+        self._rejects = Follower(
+            rejects, ["record", id, "reason", "event_id", "fetched_at", "rejected_at"]
+        )
+        self._rejected = Recent()
+
+    def __len__(self) -> int:
+        return len(self.history)
+
+    def draft(self) -> Draft:
         # A duplicate is rejected after its content is in the table. Read in this order, no
         # duplicate is known without it.
         for record, record_id, reason, event_id, at, _ in _rows(self._rejects, by="rejected_at"):
             if record == self._record:
-                self._learn_reject(_short(event_id))
+                self._rejected.add(_short(event_id))
                 if reason.startswith("Duplicate"):
                     self.history.saw(record_id, at)
         for record_id, content_hash, event_id, at in _rows(self._rows):
             version = Version(at, int(content_hash, 16), _short(event_id))
             self.history.learn(record_id, version)
-        return Draft(self.history, self._rejected)
+        return Draft(self.history.draft().judge, self._rejected)
 
-    def _learn_reject(self, event: int) -> None:
-        if event in self._rejected:
-            return
-        self._rejected.add(event)
-        self._latest_rejects.append(event)
-        if len(self._latest_rejects) > RECENT_REJECTS:
-            self._rejected.discard(self._latest_rejects.popleft())
+
+class KnownEvents:
+    """The latest events that led to a row; for records that have no versions."""
+
+    def __init__(self, table: OffsetTable, rejects: OffsetTable, *, record: Record) -> None:
+        self._record = record
+        self._rows = Follower(table, ["event_id", "fetched_at"])
+        self._rejects = Follower(rejects, ["record", "event_id", "rejected_at"])
+        self._taken = Recent()
+        self._rejected = Recent()
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def draft(self) -> Draft:
+        for record, event_id, _ in _rows(self._rejects, by="rejected_at"):
+            if record == self._record:
+                self._rejected.add(_short(event_id))
+        for event_id, _ in _rows(self._rows, by="fetched_at"):
+            self._taken.add(_short(event_id))
+        now: set[int] = set()
+
+        def judge(_: str, version: Version) -> Verdict:
+            if version.event in self._taken or version.event in now:
+                return Verdict.AGAIN
+            now.add(version.event)
+            return Verdict.NEW
+
+        return Draft(judge, self._rejected)
 
 
 def _rows(follower: Follower, *, by: str | None = None) -> Iterator[tuple[Any, ...]]:

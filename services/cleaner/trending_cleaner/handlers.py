@@ -2,9 +2,11 @@
 
 from trending_cleaner.cleaner import Cleaner
 from trending_shared.delivery import Consumer
-from trending_shared.events import ReviewScraped, TitleScraped
+from trending_shared.events import FactsScraped, ReviewScraped, SignalScraped, TitleScraped
 
 
 def register_handlers(consumer: Consumer, cleaner: Cleaner) -> None:
     consumer.on(TitleScraped, cleaner.on_titles_scraped)
     consumer.on(ReviewScraped, cleaner.on_reviews_scraped)
+    consumer.on(FactsScraped, cleaner.on_facts_scraped)
+    consumer.on(SignalScraped, cleaner.on_signals_scraped)

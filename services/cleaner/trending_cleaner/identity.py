@@ -27,6 +27,11 @@ def review_id(source: str, source_id: str, review: RawReview, text: str) -> str:
     return f"r_{content_hash(source, source_id, 'text', review.author_hash or '', text)}"
 
 
+def subject_id(source: str, source_id: str) -> str:
+    """The same for all that a source ever counts of one thing: `s_` and 16 hex digits."""
+    return f"s_{content_hash(source, source_id)}"
+
+
 def hash_content(fields: Mapping[str, Any]) -> str:
     """16 hex digits of the fields that make a record what it is; where it was found isn't one."""
     return content_hash(json.dumps(fields, ensure_ascii=False, sort_keys=True, default=_as_json))

@@ -4,17 +4,28 @@
 With page and correlation id it leads back to where a row came from, and finds what to erase.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
 
-from trending_shared.events import Page, RecordRejected, ReviewCleaned, TitleCleaned
+from trending_cleaner.cleaning import CleanFacts
+from trending_cleaner.external_ids import listed
+from trending_shared.events import (
+    DayCount,
+    Page,
+    RecordRejected,
+    ReviewCleaned,
+    SignalCleaned,
+    TitleCleaned,
+)
 from trending_shared.messages import Message
 
 _TIME = pa.timestamp("us", tz="UTC")
 _TEXTS = pa.list_(pa.string())
+_COUNTS = pa.list_(pa.struct([("day", pa.date32()), ("count", pa.int64())]))
 _ORIGIN = [
     ("page_url", pa.string()),
     ("page_hash", pa.string()),
@@ -42,10 +53,46 @@ TITLES = pa.schema(
         ("runtime_minutes", pa.int32()),
         ("rating", pa.float64()),
         ("rating_count", pa.int64()),
-        ("popularity", pa.list_(pa.struct([("day", pa.date32()), ("count", pa.int64())]))),
+        ("popularity", _COUNTS),
         ("content_hash", pa.string()),
         *_ORIGIN,
         ("genre_confidence", pa.list_(pa.float64())),  # of each of `genres`, in their order
+        ("external_ids", _TEXTS),  # `imdb:tt0078748`, sorted
+    ]
+)
+
+FACTS = pa.schema(
+    [
+        ("title_id", pa.string()),
+        ("source", pa.string()),
+        ("source_id", pa.string()),
+        ("license", pa.string()),
+        ("name", pa.string()),
+        ("kind", pa.string()),
+        ("year", pa.int32()),
+        ("genres", _TEXTS),
+        ("unknown_genres", _TEXTS),
+        ("countries", _TEXTS),
+        ("language", pa.string()),
+        ("runtime_minutes", pa.int32()),
+        ("rating", pa.float64()),
+        ("rating_count", pa.int64()),
+        ("external_ids", _TEXTS),
+        ("content_hash", pa.string()),
+        *_ORIGIN,
+    ]
+)
+
+SIGNALS = pa.schema(
+    [
+        ("subject_id", pa.string()),
+        ("source", pa.string()),
+        ("source_id", pa.string()),
+        ("license", pa.string()),
+        ("metric", pa.string()),
+        ("external_ids", _TEXTS),
+        ("counts", _COUNTS),
+        *_ORIGIN,
     ]
 )
 
@@ -71,7 +118,7 @@ REJECTS = pa.schema(
         ("record", pa.string()),
         ("source", pa.string()),
         ("source_id", pa.string()),
-        ("title_id", pa.string()),  # of titles and reviews that were clean, but known already
+        ("title_id", pa.string()),  # of what was clean, but known already
         ("review_id", pa.string()),  # likewise, of reviews
         ("reason", pa.string()),
         ("detail", pa.string()),
@@ -80,12 +127,12 @@ REJECTS = pa.schema(
     ]
 )
 
-Cleaned = TitleCleaned | ReviewCleaned
+Cleaned = TitleCleaned | ReviewCleaned | CleanFacts | SignalCleaned
 Row = dict[str, Any]
 
 
 def row_of(cause: Message[Any], event: Cleaned, *, code_version: str) -> Row:
-    """A row of `TITLES` or `REVIEWS`."""
+    """A row of `TITLES`, `REVIEWS`, `FACTS` or `SIGNALS`."""
     return {
         **{name: getattr(event, name) for name in type(event).model_fields if name != "page"},
         **_nested(event),
@@ -104,7 +151,7 @@ def reject_row(
     """A row of `REJECTS`; `cleaned` is what the record would have been if it were new."""
     return {
         **{name: getattr(event, name) for name in type(event).model_fields if name != "page"},
-        "title_id": cleaned.title_id if cleaned else None,
+        "title_id": getattr(cleaned, "title_id", None),
         "review_id": cleaned.review_id if isinstance(cleaned, ReviewCleaned) else None,
         "rejected_at": now,
         **_origin(cause.id, cause.correlation_id, event.page, code_version),
@@ -114,10 +161,17 @@ def reject_row(
 def _nested(event: Cleaned) -> Row:
     if isinstance(event, ReviewCleaned):
         return {}
-    return {
-        "popularity": [{"day": item.day, "count": item.count} for item in event.popularity],
-        "genre_confidence": [event.genre_confidence.get(genre) for genre in event.genres],
-    }
+    row: Row = {"external_ids": listed(event.external_ids)}
+    if isinstance(event, TitleCleaned):
+        row["popularity"] = _counts(event.popularity)
+        row["genre_confidence"] = [event.genre_confidence.get(genre) for genre in event.genres]
+    if isinstance(event, SignalCleaned):
+        row["counts"] = _counts(event.counts)
+    return row
+
+
+def _counts(counts: Sequence[DayCount]) -> list[Row]:
+    return [{"day": item.day, "count": item.count} for item in counts]
 
 
 def _origin(event_id: UUID, correlation_id: UUID, page: Page, code_version: str) -> Row:

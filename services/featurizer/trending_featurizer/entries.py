@@ -1,21 +1,22 @@
-"""What the featurizer writes to the catalog: titles and reviews, each at its newest."""
+"""What the featurizer writes to the catalog: titles, reviews and signals, each at its newest."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trending_featurizer.metrics import FeaturizerMetrics
-from trending_shared.catalog import Catalog, reviews, titles
-from trending_shared.events import DayCount, ReviewCleaned, TitleCleaned
+from trending_shared.catalog import Catalog, external_ids, reviews, signals, titles
+from trending_shared.events import DayCount, ReviewCleaned, SignalCleaned, TitleCleaned
 
 POPULARITY_KEPT = timedelta(days=90)  # a trend looks back 56 days
 Row = Mapping[str, Any]
 
 
 class Entries:
-    """Titles and reviews in the catalog; a version older than the one there changes nothing.
+    """Titles, reviews, signals in the catalog; a version older than the one there changes nothing.
 
     Every method raises `StoreUnavailable` when the database doesn't answer.
     """
@@ -42,6 +43,8 @@ class Entries:
                 )
                 rows.append(title_row(event, text_hash, days[event.title_id]))
             await self._catalog.upsert(connection, titles, rows, newer="fetched_at")
+            names = [row for event in events for row in id_rows(event.title_id, event)]
+            await self._write_ids(connection, names)
         self._metrics.catalog_rows.labels("titles").inc(len(rows))
 
     async def write_reviews(self, events: Sequence[ReviewCleaned]) -> None:
@@ -50,6 +53,33 @@ class Entries:
         async with self._catalog.transaction() as connection:
             await self._catalog.upsert(connection, reviews, rows, newer="fetched_at")
         self._metrics.catalog_rows.labels("reviews").inc(len(rows))
+
+    async def write_signals(self, events: Sequence[SignalCleaned]) -> Sequence[str]:
+        """Insert or renew counts by day; their titles may come later.
+
+        Returns:
+            The titles that are here already.
+        """
+        rows = [row for event in sorted(events, key=_by_subject) for row in signal_rows(event)]
+        names = [row for event in events for row in id_rows(event.subject_id, event)]
+        called = {row["external_id"] for row in names}
+        known = sa.select(external_ids.c.owner_id).distinct()
+        async with self._catalog.transaction() as connection:
+            await self._catalog.upsert(connection, signals, rows, newer="fetched_at")
+            await self._write_ids(connection, names)
+            found = await connection.scalars(
+                known.where(external_ids.c.external_id.in_(called)).join(
+                    titles, titles.c.title_id == external_ids.c.owner_id
+                )
+            )
+            title_ids = found.all()
+        self._metrics.catalog_rows.labels("signals").inc(len(rows))
+        return title_ids
+
+    async def _write_ids(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+        # What is told once holds until another id of its scheme is told.
+        ordered = sorted(rows, key=lambda row: (row["owner_id"], row["scheme"], row["fetched_at"]))
+        await self._catalog.upsert(connection, external_ids, ordered, newer="fetched_at")
 
     async def count_titles(self) -> int:
         async with self._catalog.reading() as connection:
@@ -101,6 +131,35 @@ def review_row(event: ReviewCleaned) -> Row:
     }
 
 
+def signal_rows(event: SignalCleaned) -> list[Row]:
+    """The counts of a signal as the catalog keeps them."""
+    fetched_at = event.page.fetched_at.astimezone(UTC)
+    return [
+        {
+            "subject_id": event.subject_id,
+            "metric": event.metric,
+            "day": item.day,
+            "count": item.count,
+            "fetched_at": fetched_at,
+        }
+        for item in event.counts
+        if item.day > fetched_at.date() - POPULARITY_KEPT
+    ]
+
+
+def id_rows(owner_id: str, event: TitleCleaned | SignalCleaned) -> list[Row]:
+    """What a title or a signal's subject is called elsewhere, as the catalog keeps it."""
+    return [
+        {
+            "owner_id": owner_id,
+            "scheme": scheme,
+            "external_id": f"{scheme}:{name}",
+            "fetched_at": event.page.fetched_at.astimezone(UTC),
+        }
+        for scheme, name in event.external_ids.items()
+    ]
+
+
 def read_popularity(stored: Sequence[Mapping[str, Any]]) -> dict[date, int]:
     """The counts of a catalog row by day."""
     return {date.fromisoformat(entry["day"]): int(entry["count"]) for entry in stored}
@@ -127,6 +186,10 @@ def _fetched_on(event: TitleCleaned) -> date:
 def _by_title(entry: tuple[TitleCleaned, str]) -> tuple[Any, ...]:
     event = entry[0]
     return event.title_id, event.page.fetched_at, event.content_hash
+
+
+def _by_subject(event: SignalCleaned) -> tuple[Any, ...]:
+    return event.subject_id, event.metric, event.page.fetched_at
 
 
 def _by_review(event: ReviewCleaned) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from trending_shared.events import (
     DatasetRequested,
     FeaturesComputed,
     ReviewCleaned,
+    SignalCleaned,
     TitleCleaned,
 )
 from trending_shared.messages import Message, Position
@@ -25,6 +26,7 @@ from trending_shared.messages import Message, Position
 def register_handlers(consumer: Consumer, featurizer: "Featurizer") -> None:
     consumer.on(TitleCleaned, featurizer.on_titles_cleaned)
     consumer.on(ReviewCleaned, featurizer.on_reviews_cleaned)
+    consumer.on(SignalCleaned, featurizer.on_signals_cleaned)
     consumer.on_each(DatasetRequested, featurizer.on_dataset_requested)
 
 
@@ -81,6 +83,11 @@ class Featurizer:
         await self._entries.write_reviews(reviews)
         await self._trends.measure([review.title_id for review in reviews], self._trends.today())
         self._metrics.reviews.inc(len(reviews))
+
+    async def on_signals_cleaned(self, messages: Sequence[Message[SignalCleaned]]) -> None:
+        titles = await self._entries.write_signals([message.event for message in messages])
+        await self._trends.measure(titles, self._trends.today())
+        self._metrics.signals.inc(len(messages))
 
     async def on_dataset_requested(
         self, message: Message[DatasetRequested]

@@ -17,6 +17,11 @@ class FeaturizerMetrics:
             "Reviews written to the catalog; flat while titles come means a source lost them",
             registry=registry,
         )
+        self.signals = Counter(
+            "trending_featurizer_signals_total",
+            "Signals written to the catalog; flat for a day means that a source counts no more",
+            registry=registry,
+        )
         self.embeddings = Counter(
             "trending_featurizer_embeddings_total",
             "Embeddings by origin; computed rising against reused means texts change more",

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from trending_featurizer.entries import read_popularity
 from trending_featurizer.metrics import FeaturizerMetrics
 from trending_featurizer.trends import OLDEST, Counts, measure_trend
-from trending_shared.catalog import Catalog, reviews, titles, trends
+from trending_shared.catalog import Catalog, external_ids, reviews, signals, titles, trends
 from trending_shared.clock import Clock
 from trending_shared.errors import StoreUnavailable
 from trending_shared.events import Trend
@@ -74,6 +74,7 @@ class TrendKeeper:
                 after = page[-1]
             async with self._catalog.transaction() as connection:
                 await connection.execute(sa.delete(trends).where(trends.c.day <= day - KEPT))
+                await connection.execute(sa.delete(signals).where(signals.c.day <= day - KEPT))
         self._metrics.trending_titles.set(count)
         self._metrics.trends_day.set(datetime.combine(day, time(), UTC).timestamp())
         log.info("trends_measured", day=day.isoformat(), titles=count)
@@ -100,7 +101,7 @@ class TrendKeeper:
 
 async def _read_series(
     connection: AsyncConnection, title_ids: Sequence[str], as_of: date
-) -> dict[str, dict[str, Counts]]:
+) -> Mapping[str, Mapping[str, Counts]]:
     # Days too old to count become one: it still tells that the title had reviews by then.
     early = as_of - OLDEST - timedelta(days=1)
     day = sa.case((reviews.c.day < early, sa.literal(early, sa.Date)), else_=reviews.c.day)
@@ -114,7 +115,26 @@ async def _read_series(
     )
     review_rows = (await connection.execute(reviewed)).all()
     title_rows = (await connection.execute(counted)).all()
-    return gather_series(title_rows, review_rows)
+    signal_rows = (await connection.execute(_signals_of(title_ids, early))).all()
+    return gather_series(title_rows, review_rows, signal_rows)
+
+
+def _signals_of(title_ids: Sequence[str], early: date) -> sa.Select[Any]:
+    """What was counted, since a day, of everything that shares an id with one of these titles."""
+    theirs, its = external_ids.alias(), external_ids.alias()
+    return (
+        sa.select(
+            theirs.c.owner_id,
+            signals.c.subject_id,
+            signals.c.metric,
+            signals.c.day,
+            signals.c["count"],
+        )
+        .join_from(theirs, its, its.c.external_id == theirs.c.external_id)
+        .join(signals, signals.c.subject_id == its.c.owner_id)
+        .where(theirs.c.owner_id.in_(title_ids), signals.c.day > early)
+        .distinct()  # they may share several ids
+    )
 
 
 def measure_trends(series: Mapping[str, Mapping[str, Counts]], as_of: date) -> dict[str, Trend]:
@@ -124,8 +144,8 @@ def measure_trends(series: Mapping[str, Mapping[str, Counts]], as_of: date) -> d
 
 
 def gather_series(
-    title_rows: Sequence[Any], review_rows: Sequence[Any]
-) -> dict[str, dict[str, Counts]]:
+    title_rows: Sequence[Any], review_rows: Sequence[Any], signal_rows: Sequence[Any] = ()
+) -> Mapping[str, Mapping[str, Counts]]:
     """What is known of each title, by title and name of the series.
 
     From a title's first review to the day before its page was last fetched, a day without reviews
@@ -134,19 +154,24 @@ def gather_series(
     Args:
         title_rows: title id, popularity as the catalog keeps it, time of fetching.
         review_rows: title id, day, number of reviews, newest time of fetching.
+        signal_rows: title id, subject, metric, day, count; one of each subject, metric and day.
     """
     reviewed: dict[str, dict[date, int]] = {}
     until: dict[str, date] = {}
     for title_id, day, count, fetched_at in review_rows:
         reviewed.setdefault(title_id, {})[day] = count
         until[title_id] = max(until.get(title_id, date.min), fetched_at.date())
-    series: dict[str, dict[str, Counts]] = {}
+    series: dict[str, dict[str, dict[date, int]]] = {}
     for title_id, stored, fetched_at in title_rows:
         series[title_id] = {"popularity": read_popularity(stored)}
         if counts := reviewed.get(title_id):
             first, end = min(counts), max(until[title_id], fetched_at.date())
             days = (first + timedelta(days=n) for n in range((end - first).days))
             series[title_id]["reviews"] = {day: counts.get(day, 0) for day in days}
+    for title_id, subject_id, metric, day, count in signal_rows:
+        if title_id in series:
+            named = series[title_id].setdefault(f"{metric} of {subject_id}", {})
+            named[day] = count
     return series
 
 

@@ -1,7 +1,8 @@
 """Whether a title rises: what was counted of late against what its own past lets expect.
 
-Two series may be known of a title: its popularity (views or mentions that a source counts) and its
-reviews by day. Their units differ, so each is compared with itself alone:
+Several series may be known of a title: its popularity (views or mentions that its own source
+counts), its reviews by day, and what other sources count of it: readers of an article, watchers.
+Their units differ, so each is compared with itself alone:
 
     age        whole days before the last complete day; the day `as_of` isn't over and never counts
     recent     ages 0 to 6, a day of age a weighs w = 2^(-a / 3): a half-life of three days
@@ -16,8 +17,8 @@ reads log2((recent + k) / (expected + k)) with k = PRIOR / sum w, some 2.6 signa
 week. PRIOR is how many expected signals the belief "nothing has changed" weighs: a title with two
 reviews instead of none hardly moves, one with two hundred instead of a hundred moves by nearly 1.
 
-A title's score is the mean of its series' scores, weighted by `WEIGHTS`; a series that isn't known
-well enough leaves its weight to the other.
+A title's score is the mean of the scores of those series that are known well enough: none has
+shown itself the better witness.
 
 Sources: DuMouchel 1999, "Bayesian data mining in large frequency tables" (observed over expected,
 gamma-Poisson shrinkage, log2); West and Harrison 1997, "Bayesian Forecasting and Dynamic Models"
@@ -40,7 +41,6 @@ LEAST_PAST = 7  # observed days; fewer say nothing of what is usual
 LEAST_OF_A_WEEKDAY = 3  # observed days; a mean of fewer is noise
 LEAST_SIGNALS = 5
 LEAST_EVIDENCE = 0.5  # of the recent days' weight; a page fetched three days ago knows too little
-WEIGHTS = {"popularity": 0.5, "reviews": 0.5}  # neither has shown itself the better witness
 MOST_A_DAY = 10**12  # a page may claim anything
 
 Counts = Mapping[date, int]
@@ -61,24 +61,23 @@ def measure_trend(series: Mapping[str, Counts], as_of: date) -> Trend | None:
     """A title's trend on a day; none if no series is known well enough.
 
     Args:
-        series: by its name in `WEIGHTS`.
+        series: by its name, which says what was counted where.
         as_of: a day in UTC; the same series and day give the same trend.
 
     Returns:
-        Its rates and `signals` are sums over the series, its score the weighted mean of theirs.
+        Its rates and `signals` are sums over the series, its score the mean of theirs.
     """
     last = as_of - timedelta(days=1)
-    found = {name: measure_movement(counts, last) for name, counts in series.items()}
-    known = {name: movement for name, movement in found.items() if movement}
+    found = (measure_movement(series[name], last) for name in sorted(series))
+    known = [movement for movement in found if movement]
     if not known:
         return None
-    weight = sum(WEIGHTS[name] for name in known)
     return Trend(
         day=as_of,
-        score=sum(WEIGHTS[name] * movement.score for name, movement in known.items()) / weight,
-        recent=sum(movement.recent for movement in known.values()),
-        expected=sum(movement.expected for movement in known.values()),
-        signals=sum(movement.signals for movement in known.values()),
+        score=sum(movement.score for movement in known) / len(known),
+        recent=sum(movement.recent for movement in known),
+        expected=sum(movement.expected for movement in known),
+        signals=sum(movement.signals for movement in known),
     )
 
 

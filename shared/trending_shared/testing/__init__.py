@@ -1,9 +1,12 @@
 """Small true implementations for tests, and builders of events."""
 
 from trending_shared.testing.builders import (
+    a_facts_scraped,
     a_page,
     a_review_cleaned,
     a_review_scraped,
+    a_signal_cleaned,
+    a_signal_scraped,
     a_title_cleaned,
     a_title_scraped,
 )
@@ -11,9 +14,12 @@ from trending_shared.testing.fakes import CollectingPublisher, delivered
 
 __all__ = [
     "CollectingPublisher",
+    "a_facts_scraped",
     "a_page",
     "a_review_cleaned",
     "a_review_scraped",
+    "a_signal_cleaned",
+    "a_signal_scraped",
     "a_title_cleaned",
     "a_title_scraped",
     "delivered",

@@ -4,11 +4,15 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from trending_shared.events import (
+    DayCount,
+    FactsScraped,
     Page,
     RawReview,
     RawTitle,
     ReviewCleaned,
     ReviewScraped,
+    SignalCleaned,
+    SignalScraped,
     TitleCleaned,
     TitleScraped,
 )
@@ -65,6 +69,51 @@ def a_review_scraped(
         position=position,
         review=RawReview(**(fields | raw)),
     )
+
+
+def a_facts_scraped(
+    *, source: str = "wikidata", source_id: str = "Q103569", page: Page | None = None, **raw: Any
+) -> FactsScraped:
+    fields: dict[str, Any] = {
+        "name": "Alien",
+        "kind": "film",
+        "year": "1979",
+        "external_ids": {"imdb": "tt0078748", "wikipedia": "en:Alien_(film)"},
+    }
+    return FactsScraped(
+        source=source,
+        source_id=source_id,
+        page=page or a_page(),
+        license="CC0-1.0",
+        title=RawTitle(**(fields | raw)),
+    )
+
+
+def a_signal_scraped(**changes: Any) -> SignalScraped:
+    fields: dict[str, Any] = {
+        "source": "wikimedia",
+        "source_id": "en:Alien_(film)",
+        "page": a_page(),
+        "license": "CC0-1.0",
+        "metric": "pageviews",
+        "external_ids": {"wikipedia": "en:Alien_(film)"},
+        "counts": (DayCount(day=date(2026, 10, 31), count=5120),),
+    }
+    return SignalScraped(**(fields | changes))
+
+
+def a_signal_cleaned(**changes: Any) -> SignalCleaned:
+    fields: dict[str, Any] = {
+        "subject_id": "s_0123456789abcdef",
+        "source": "wikimedia",
+        "source_id": "en:Alien_(film)",
+        "page": a_page(),
+        "license": "CC0-1.0",
+        "metric": "pageviews",
+        "external_ids": {"wikipedia": "en:Alien_(film)"},
+        "counts": (DayCount(day=date(2026, 10, 31), count=5120),),
+    }
+    return SignalCleaned(**(fields | changes))
 
 
 def a_title_cleaned(**changes: Any) -> TitleCleaned:

@@ -1,0 +1,126 @@
+"""What other sources count of a title moves its trend, through the ids they share."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from trending_featurizer.entries import Entries
+from trending_featurizer.metrics import FeaturizerMetrics
+from trending_featurizer.trend_keeping import TrendKeeper
+from trending_shared.catalog import Catalog, signals
+from trending_shared.clock import FrozenClock
+from trending_shared.events import DayCount, SignalCleaned, TitleCleaned
+from trending_shared.testing import a_page, a_signal_cleaned, a_title_cleaned
+
+NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
+TODAY = NOW.date()
+ARTICLE = {"wikipedia": "en:Alien_(film)"}
+
+
+@pytest.fixture
+def entries(catalog: Catalog, metrics: FeaturizerMetrics) -> Entries:
+    return Entries(catalog, metrics)
+
+
+@pytest.fixture
+def keeper(catalog: Catalog, metrics: FeaturizerMetrics) -> TrendKeeper:
+    return TrendKeeper(catalog, clock=FrozenClock(NOW), metrics=metrics)
+
+
+def a_title(title_id: str = "t_1", ids: dict[str, str] = ARTICLE, **changes: Any) -> TitleCleaned:
+    page = a_page(fetched_at=NOW)
+    return a_title_cleaned(title_id=title_id, page=page, external_ids=ids, **changes)
+
+
+def a_signal(
+    *, surge: int = 1, until: date = TODAY, at: datetime = NOW, **changes: Any
+) -> SignalCleaned:
+    """Read 100 times a day for four weeks, and `surge` times as often in the last four days."""
+    counts = tuple(
+        DayCount(day=until - timedelta(n), count=100 * (surge if n < 5 else 1))
+        for n in range(1, 29)
+    )
+    return a_signal_cleaned(counts=counts, page=a_page(fetched_at=at), **changes)
+
+
+async def test_the_readers_of_its_article_raise_a_title(
+    entries: Entries, keeper: TrendKeeper
+) -> None:
+    await entries.write_titles([a_title("t_1"), a_title("t_2", {})], ["h", "h"])
+    assert await entries.write_signals([a_signal(surge=4)]) == ["t_1"]
+    found = await keeper.measure(["t_1", "t_2"], TODAY)
+    assert set(found) == {"t_1"}
+    assert found["t_1"].score > 1
+    assert found["t_1"].signals == 24 * 100 + 4 * 400
+
+
+async def test_a_signal_before_its_title_waits_for_it(
+    entries: Entries, keeper: TrendKeeper
+) -> None:
+    assert await entries.write_signals([a_signal(surge=4)]) == []
+    await entries.write_titles([a_title()], ["h"])
+    assert set(await keeper.measure(["t_1"], TODAY)) == {"t_1"}
+
+
+async def test_a_subject_that_shares_two_ids_with_a_title_counts_once(
+    entries: Entries, keeper: TrendKeeper
+) -> None:
+    ids = {"imdb": "tt0078748", "trakt": "295"}
+    await entries.write_titles([a_title(ids=ids)], ["h"])
+    await entries.write_signals([a_signal(external_ids=ids)])
+    assert (await keeper.measure(["t_1"], TODAY))["t_1"].signals == 2800
+
+
+async def test_series_of_different_units_weigh_alike(entries: Entries, keeper: TrendKeeper) -> None:
+    await entries.write_titles([a_title()], ["h"])
+    await entries.write_signals([a_signal(surge=8)])
+    alone = (await keeper.measure(["t_1"], TODAY))["t_1"].score
+    few = [item.model_copy(update={"count": 1}) for item in a_signal().counts]
+    watchers = a_signal_cleaned(
+        subject_id="s_2", metric="watchers", counts=tuple(few), page=a_page(fetched_at=NOW)
+    )
+    await entries.write_signals([watchers])
+    both = (await keeper.measure(["t_1"], TODAY))["t_1"].score
+    assert both == pytest.approx(alone / 2, abs=0.05)
+
+
+async def test_of_two_counts_of_a_day_the_later_one_holds_whichever_comes_first(
+    catalog: Catalog, entries: Entries
+) -> None:
+    day = (DayCount(day=TODAY - timedelta(1), count=7),)
+    corrected = (DayCount(day=TODAY - timedelta(1), count=8),)
+    page = a_page(fetched_at=NOW)
+    later = a_page(fetched_at=NOW + timedelta(hours=1))
+    await entries.write_signals([a_signal_cleaned(counts=corrected, page=later)])
+    await entries.write_signals([a_signal_cleaned(counts=day, page=page)])
+    async with catalog.reading() as connection:
+        assert (await connection.scalars(sa.select(signals.c["count"]))).all() == [8]
+
+
+async def test_ninety_days_of_signals_are_kept(
+    catalog: Catalog, entries: Entries, keeper: TrendKeeper
+) -> None:
+    await entries.write_titles([a_title()], ["h"])
+    await entries.write_signals([a_signal()])
+    await keeper.measure_all(TODAY + timedelta(89))
+    async with catalog.reading() as connection:
+        days = (await connection.scalars(sa.select(signals.c.day))).all()
+    assert days == []
+    await entries.write_signals([a_signal(until=TODAY - timedelta(80))])
+    async with catalog.reading() as connection:
+        kept = (await connection.scalars(sa.select(signals.c.day))).all()
+    assert min(kept) == TODAY - timedelta(89)
+
+
+async def test_what_a_title_is_called_may_change_and_an_older_page_changes_nothing(
+    entries: Entries,
+) -> None:
+    renamed = a_title(ids={"wikipedia": "en:Alien_(1979_film)"})
+    old = renamed.model_copy(
+        update={"external_ids": ARTICLE, "page": a_page(fetched_at=NOW - timedelta(1))}
+    )
+    await entries.write_titles([renamed], ["h"])
+    await entries.write_titles([old], ["h"])
+    assert await entries.write_signals([a_signal()]) == []
