@@ -14,6 +14,7 @@ from trending_cli.house import end_on_sigterm, running_house
 from trending_cli.lineage import lineage
 from trending_cli.output import Exit, console, fail, print_json, tell
 from trending_cli.processes import SERVICES
+from trending_cli.quality import commands as quality
 from trending_shared.errors import (
     BrokerUnavailable,
     ModelNotFound,
@@ -63,6 +64,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(models.app, name="models")
+app.add_typer(quality.app, name="quality")
 
 
 @app.command()

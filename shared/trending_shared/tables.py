@@ -17,7 +17,7 @@ Source: Delta transaction protocol, "Transaction Identifiers", "Add File and Rem
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -304,6 +304,30 @@ def latest(table: pa.Table, *, by: str, order: str) -> pa.Table:
     keys = ordered.column(by).combine_chunks()
     last_of_its_kind = pc.not_equal(keys[:-1], keys[1:])
     return ordered.filter(pa.concat_arrays([last_of_its_kind, pa.array([True])]))
+
+
+def read_table(
+    url: str, name: str, columns: Collection[str] | None = None
+) -> tuple[pa.Table, int] | None:
+    """The rows of a table of the store at `url` as it is now, and its version; None without it.
+
+    For those who only read: nothing is created, and whatever is appended meanwhile isn't seen.
+
+    Args:
+        columns: those wanted; the ones that the table doesn't have are left out.
+
+    Raises:
+        StoreUnavailable: the table's storage didn't answer.
+    """
+    try:
+        table = DeltaTable(table_uri(url, name), storage_options=storage_options())
+        rows = table.to_pyarrow_dataset()
+        names = [each for each in rows.schema.names if columns is None or each in columns]
+        return rows.to_table(columns=names), int(table.version())
+    except TableNotFoundError:
+        return None
+    except (DeltaError, OSError) as error:
+        raise StoreUnavailable(f"table {name} at {url}: {error}") from error
 
 
 def table_uri(url: str, name: str) -> str:

@@ -14,7 +14,7 @@ from trending_shared.compaction import LARGE, worth_merging
 from trending_shared.datasets import DatasetManifest, manifest_key
 from trending_shared.messages import Position
 from trending_shared.storage import ObjectStore
-from trending_shared.tables import Follower, OffsetTable, latest
+from trending_shared.tables import Follower, OffsetTable, latest, read_table
 
 S3 = os.environ.get("TEST_S3_BUCKET")
 SCHEMA = pa.schema([("id", pa.string()), ("n", pa.int64())])
@@ -275,3 +275,12 @@ def test_the_latest_row_of_each_key_is_kept() -> None:
     }
     assert latest(table.slice(0, 0), by="id", order="n").num_rows == 0
     assert latest(table.slice(0, 1), by="id", order="n").num_rows == 1
+
+
+def test_a_reader_creates_nothing_and_takes_the_columns_that_are_there(url: str) -> None:
+    assert read_table(url, "titles") is None
+    assert read_table(url, "titles") is None
+    a_table(url).append(rows(0, 2))
+    found = read_table(url, "titles", ["n", "invented"])
+    assert found is not None
+    assert (found[0].to_pydict(), found[1]) == ({"n": [0, 1, 2]}, 1)
