@@ -25,6 +25,7 @@ from trending_scraper.fetching import (
     BodyTooLarge,
     ContentTypeRefused,
     HttpFetcher,
+    Known,
     PageGone,
     PageRefused,
     TooManyRedirects,
@@ -319,6 +320,85 @@ async def test_something_that_isnt_http_is_unavailable(site: MisbehavingSite, fe
     site.at("/titles/1", babble)
     with pytest.raises(SourceUnavailable):
         await fetch()
+
+
+# ---------------------------------------------------------------- conditional requests
+
+NAMES = {"ETag": 'W/"v1"', "Last-Modified": "Sun, 01 Nov 2026 10:00:00 GMT"}
+
+
+async def test_a_page_tells_by_which_names_its_state_may_be_asked_for(
+    site: MisbehavingSite, fetch: Fetch
+) -> None:
+    site.at("/titles/1", answer("a page", headers=NAMES))
+    page = await fetch()
+    assert (page.etag, page.last_modified) == (NAMES["ETag"], NAMES["Last-Modified"])
+
+
+@pytest.mark.parametrize(
+    "etag", ["v1", '"a"b"', '"' + "x" * 300 + '"', '"\xe9"', '"a b"', 'w/"v1"']
+)
+async def test_a_name_that_we_could_not_send_back_is_none(
+    site: MisbehavingSite, fetch: Fetch, etag: str
+) -> None:
+    site.at("/titles/1", answer("a page", headers={"ETag": etag, "Last-Modified": "ä" * 50}))
+    page = await fetch()
+    assert (page.etag, page.last_modified) == (None, None)
+
+
+async def test_a_page_that_is_still_the_known_one_has_no_body(
+    site: MisbehavingSite, make_fetcher: MakeFetcher
+) -> None:
+    site.at("/titles/1", answer(status=304, content_type=None))
+    url = site.url("/titles/1")
+    page = await make_fetcher().fetch(
+        PageRequest(url),
+        hosts=frozenset({site.host}),
+        known=Known(url, NAMES["ETag"], NAMES["Last-Modified"]),
+    )
+    assert (page.modified, page.body) == (False, b"")
+    assert site.headers[-1]["if-none-match"] == NAMES["ETag"]
+    assert site.headers[-1]["if-modified-since"] == NAMES["Last-Modified"]
+    assert not any("if-none-match" in headers for headers in site.headers[:-1])
+
+
+async def test_a_changed_page_comes_although_we_know_an_older_one(
+    site: MisbehavingSite, make_fetcher: MakeFetcher
+) -> None:
+    site.at("/titles/1", answer("changed"))
+    url = site.url("/titles/1")
+    page = await make_fetcher().fetch(
+        PageRequest(url), hosts=frozenset({site.host}), known=Known(url, NAMES["ETag"], None)
+    )
+    assert (page.modified, page.body) == (True, b"changed")
+    assert "if-modified-since" not in site.headers[-1]
+
+
+async def test_what_we_know_of_a_page_is_told_where_it_came_from_and_not_on_the_way(
+    site: MisbehavingSite, make_fetcher: MakeFetcher
+) -> None:
+    site.at("/titles/old", redirect("/titles/1"))
+    site.at("/titles/1", answer(status=304, content_type=None))
+    page = await make_fetcher().fetch(
+        PageRequest(site.url("/titles/old")),
+        hosts=frozenset({site.host}),
+        known=Known(site.url("/titles/1"), NAMES["ETag"], None),
+    )
+    assert not page.modified
+    assert ["if-none-match" in headers for headers in site.headers] == [False, False, True]
+
+
+@pytest.mark.parametrize("known", [None, ("/titles/2", "v1"), ("/titles/1", None)])
+async def test_a_304_that_nobody_asked_for_is_no_page(
+    site: MisbehavingSite, make_fetcher: MakeFetcher, known: tuple[str, str | None] | None
+) -> None:
+    site.at("/titles/1", answer(status=304, content_type=None))
+    with pytest.raises(PageRefused):
+        await make_fetcher().fetch(
+            PageRequest(site.url("/titles/1")),
+            hosts=frozenset({site.host}),
+            known=Known(site.url(known[0]), known[1], None) if known else None,
+        )
 
 
 # ---------------------------------------------------------------- politeness

@@ -3,7 +3,12 @@
 import gzip
 import hashlib
 
+import pytest
+
 from trending_scraper.raw_pages import RawPages
+from trending_scraper.testing import FETCHED_AT
+from trending_shared.errors import ObjectMissing
+from trending_shared.events import Page
 from trending_shared.storage import ObjectStore
 
 BODY = b"<h1>Alien</h1>"
@@ -31,3 +36,26 @@ def test_two_stores_hold_the_same_bytes() -> None:
     RawPages(second).keep(BODY)
     assert first.get(key) == second.get(key)
     assert first.get(key)[4:8] == bytes(4)  # gzip's time of modification
+
+
+def test_what_was_kept_is_read_again() -> None:
+    pages = RawPages(ObjectStore.at("memory:///"))
+    digest, key = pages.keep(BODY)
+    page = Page(url="http://films.example/", hash=digest, key=key, fetched_at=FETCHED_AT)
+    assert pages.read(page) == BODY
+
+
+@pytest.mark.parametrize(
+    "damaged", [None, b"", b"no gzip", gzip.compress(BODY)[:-4], gzip.compress(b"<h1>Dark</h1>")]
+)
+def test_bytes_that_are_gone_or_damaged_are_missing(damaged: bytes | None) -> None:
+    store = ObjectStore.at("memory:///")
+    pages = RawPages(store)
+    digest, key = pages.keep(BODY)
+    if damaged is None:
+        store.delete(key)
+    else:
+        store.put(key, damaged)
+    page = Page(url="http://films.example/", hash=digest, key=key, fetched_at=FETCHED_AT)
+    with pytest.raises(ObjectMissing, match=key):
+        pages.read(page)

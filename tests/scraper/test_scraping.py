@@ -16,6 +16,7 @@ from trending_demo.catalogue import demo_catalogue
 from trending_demo.pages import Pages
 from trending_scraper.addresses import AddressForbidden, GuardedNetwork, GuardedTransport
 from trending_scraper.authors import Authors
+from trending_scraper.fetches import Fetch, Fetches
 from trending_scraper.fetching import Fetcher, HttpFetcher
 from trending_scraper.handlers import register_handlers
 from trending_scraper.metrics import ScraperMetrics
@@ -48,7 +49,15 @@ from trending_shared.errors import (
     TrendingError,
     Unavailable,
 )
-from trending_shared.events import Event, PageFetched, ReviewScraped, ScrapeJob, TitleScraped
+from trending_shared.events import (
+    Event,
+    Page,
+    PageFetched,
+    PageUnchanged,
+    ReviewScraped,
+    ScrapeJob,
+    TitleScraped,
+)
 from trending_shared.messages import Message
 from trending_shared.storage import ObjectStore
 from trending_shared.testing import CollectingPublisher, delivered
@@ -76,6 +85,7 @@ class House:
             sources=[source],
             fetcher=fetcher,
             raw_pages=RawPages(self.store),
+            fetches=Fetches(self.store),
             authors=Authors(b"a key of this test"),
             metrics=ScraperMetrics(self.registry),
         )
@@ -473,3 +483,133 @@ async def test_records_name_the_page_that_redirects_ended_at(
     )
     (title,) = events(messages, TitleScraped)
     assert (title.source_id, title.page.url) == ("alien-1979", site.url("/titles/alien-1979"))
+
+
+# ---------------------------------------------------------------- pages we have had before
+
+TAGGED = {"ETag": '"v1"'}
+UNMODIFIED = answer(status=304, content_type=None)
+
+
+async def test_a_job_that_comes_again_reads_what_was_kept_and_leads_to_the_same(
+    site: MisbehavingSite, house_at: Callable[..., House], clock: FrozenClock
+) -> None:
+    site.at("/titles/1", answer(a_detail_page()), answer("<h1>Changed</h1>"))
+    house = house_at()
+    message = delivered(a_job_at(site))
+    first = await house.scraper.on_scrape_job(message)
+    clock.advance(timedelta(hours=1))
+    assert await house.scraper.on_scrape_job(message) == first
+    assert site.asked == ["/robots.txt", "/titles/1"]
+
+
+async def test_a_list_that_comes_again_isnt_asked_for_again(
+    site: MisbehavingSite, house_at: Callable[..., House]
+) -> None:
+    site.at("/titles", answer(LIST))
+    house = house_at()
+    message = delivered(a_job_at(site, url=site.url("/titles"), page="list"))
+    first = await house.scraper.on_scrape_job(message)
+    assert await house.scraper.on_scrape_job(message) == first
+    assert site.asked.count("/titles") == 1
+
+
+async def test_a_page_that_hasnt_changed_leads_to_that_alone(
+    site: MisbehavingSite, house_at: Callable[..., House], clock: FrozenClock
+) -> None:
+    site.at("/titles/1", answer(a_detail_page(), headers=TAGGED), UNMODIFIED)
+    house = house_at()
+    fetched, *_ = events(await house.does(a_job_at(site)), PageFetched)
+    clock.advance(timedelta(days=1))
+    (message,) = await house.does(a_job_at(site))
+    assert message.event == PageUnchanged(
+        source="demo",
+        url=site.url("/titles/1"),
+        kind="detail",
+        page=fetched.page,
+        seen_at=clock.now(),
+    )
+    assert house.pages("unchanged") == 1
+    assert house.pages("scraped") == 1
+
+
+async def test_a_job_that_was_killed_gets_its_events_although_another_saw_no_change(
+    site: MisbehavingSite, house_at: Callable[..., House]
+) -> None:
+    site.at("/titles/1", answer(a_detail_page(), headers=TAGGED), UNMODIFIED)
+    house = house_at()
+    killed = delivered(a_job_at(site))
+    lost = await house.scraper.on_scrape_job(killed)  # and never published
+    await house.does(a_job_at(site))
+    assert await house.scraper.on_scrape_job(killed) == lost
+    assert site.asked.count("/titles/1") == 2
+
+
+async def test_a_job_that_was_killed_sees_no_change_where_another_has_told_the_page_since(
+    site: MisbehavingSite, house_at: Callable[..., House]
+) -> None:
+    site.at(
+        "/titles/1",
+        answer(a_detail_page(), headers=TAGGED),
+        answer(a_detail_page(name="Aliens"), headers={"ETag": '"v2"'}),
+        UNMODIFIED,
+    )
+    house = house_at()
+    killed = delivered(a_job_at(site))
+    await house.scraper.on_scrape_job(killed)
+    told = await house.does(a_job_at(site))
+    (message,) = await house.scraper.on_scrape_job(killed)
+    assert message.event.page == events(told, PageFetched)[0].page
+    assert site.headers[-1]["if-none-match"] == '"v2"'
+
+
+async def test_a_page_that_couldnt_be_read_counts_as_unknown(
+    site: MisbehavingSite, house_at: Callable[..., House]
+) -> None:
+    site.at("/titles/1", answer("<h1>Nothing</h1>", headers=TAGGED))
+    house = house_at()
+    for _ in range(2):
+        with pytest.raises(PageUnparsable):
+            await house.does(a_job_at(site))
+    assert not any("if-none-match" in headers for headers in site.headers)
+
+
+async def test_a_list_is_asked_for_whole_because_what_it_leads_to_may_have_changed(
+    site: MisbehavingSite, house_at: Callable[..., House]
+) -> None:
+    site.at("/titles", answer(LIST, headers=TAGGED))
+    house = house_at()
+    for _ in range(2):
+        assert await house.does(a_job_at(site, url=site.url("/titles"), page="list"))
+    assert site.asked.count("/titles") == 2
+    assert "if-none-match" not in site.headers[-1]
+
+
+@pytest.mark.parametrize("folder", ["raw", "fetches"])
+async def test_what_is_damaged_in_the_store_is_fetched_again(
+    site: MisbehavingSite, house_at: Callable[..., House], folder: str
+) -> None:
+    site.at("/titles/1", answer(a_detail_page(), headers=TAGGED))
+    house = house_at()
+    message = delivered(a_job_at(site))
+    first = await house.scraper.on_scrape_job(message)
+    (key,) = house.store.keys(folder)
+    house.store.put(key, b"{")
+    again = await house.scraper.on_scrape_job(message)
+    assert [one.id for one in again] == [one.id for one in first]
+    assert site.asked.count("/titles/1") == 2
+
+
+async def test_two_sources_and_two_kinds_of_a_page_are_known_apart() -> None:
+    fetches = Fetches(ObjectStore.at("memory:///"))
+    job = a_job("/titles/1", page="detail")
+    page = Page(url=job.url, hash="0" * 64, key="raw/00/0.gz", fetched_at=FETCHED_AT)
+    fetches.keep(job, Fetch(job=delivered(job).id, url=job.url, page=page))
+    assert fetches.find(job) is not None
+    assert fetches.find(a_job("/titles/1", page="list")) is None
+    assert fetches.find(a_job("/titles/1", page="detail", source="other")) is None
+
+
+def a_job_at(site: MisbehavingSite, **changes: Any) -> ScrapeJob:
+    fields = {"source": "demo", "url": site.url("/titles/1"), "page": "detail"}
+    return ScrapeJob(**(fields | changes))

@@ -7,6 +7,7 @@ from functools import partial
 from trending_scraper.adapters import configured_sources
 from trending_scraper.addresses import GuardedNetwork, GuardedTransport
 from trending_scraper.authors import Authors, author_key
+from trending_scraper.fetches import Fetches
 from trending_scraper.fetching import HttpFetcher
 from trending_scraper.handlers import register_handlers
 from trending_scraper.metrics import ScraperMetrics
@@ -46,10 +47,12 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
         read_timeout=settings.read_timeout,
         page_timeout=settings.page_timeout,
     )
+    store = ObjectStore.at(settings.store)
     scraper = Scraper(
         sources=sources,
         fetcher=fetcher,
-        raw_pages=RawPages(ObjectStore.at(settings.store)),
+        raw_pages=RawPages(store),
+        fetches=Fetches(store),
         authors=Authors(hash_key(settings)),
         metrics=ScraperMetrics(base.registry),
     )

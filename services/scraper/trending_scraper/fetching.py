@@ -38,6 +38,9 @@ GONE = frozenset({404, 410})
 GZIP = frozenset({"gzip", "x-gzip"})
 CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
 
+ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]{0,256}"')  # RFC 9110, section 8.8.3, in ASCII
+HTTP_DATE = re.compile(r"[A-Za-z0-9,: -]{1,40}")
+
 # A kept-alive connection may end just as it is used again: these are worth another try at once.
 BROKEN = (httpcore.NetworkError, httpcore.ConnectTimeout, httpcore.RemoteProtocolError)
 TROUBLE = (
@@ -69,27 +72,50 @@ class PageRefused(Rejected):
     """The site answers with something else than a page, as 401 or 403 do."""
 
 
-class Fetcher(Protocol):
-    """Gets a page from one of the hosts given."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A state of a page that we have, by the names that the site gave it (RFC 9110, section 8.8).
 
-    async def fetch(self, request: PageRequest, *, hosts: AbstractSet[str]) -> FetchedPage: ...
+    They are told to `url` alone, which is where the page came from.
+    """
+
+    url: str
+    etag: str | None
+    last_modified: str | None
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        named = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in named.items() if value}
+
+
+class Fetcher(Protocol):
+    """Gets a page from one of the hosts given, or says that it is still the `known` one."""
+
+    async def fetch(
+        self, request: PageRequest, *, hosts: AbstractSet[str], known: Known | None = None
+    ) -> FetchedPage: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What to read: bodies of these types (all, if none are named) up to `limit` bytes.
 
-    A longer one is `cut`, or else an error.
+    A longer one is `cut`, or else an error. A page that is still the `known` one isn't wanted.
     """
 
     content_types: AbstractSet[str] | None = None
     limit: int = MAX_BODY
     cut: bool = False
+    known: Known | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a host said; `body` is read only if the status is 200."""
+    """What a host said; `body` is read only if the status is 200.
+
+    `conditional` says that the host was told what we know, and so may answer 304.
+    """
 
     url: str
     status: int
@@ -97,6 +123,7 @@ class Answer:
     body: bytes = b""
     seconds: float = 0.0
     waited: float = 0.0
+    conditional: bool = False
 
     @property
     def redirected_to(self) -> str | None:
@@ -159,8 +186,15 @@ class HttpFetcher:
         for transport in transports.values():
             await transport.aclose()
 
-    async def fetch(self, request: PageRequest, *, hosts: AbstractSet[str]) -> FetchedPage:
+    async def fetch(
+        self, request: PageRequest, *, hosts: AbstractSet[str], known: Known | None = None
+    ) -> FetchedPage:
         """Get a page; every redirect on the way is checked like the first address.
+
+        Args:
+            request: what to ask for, and how.
+            hosts: the only ones to ask.
+            known: what we have of the page; the answer may be that it wasn't modified.
 
         Raises:
             HostNotAllowed, AddressForbidden, RobotsDenied: we may not go there.
@@ -168,12 +202,14 @@ class HttpFetcher:
             ContentTypeRefused, BodyTooLarge, PageUnparsable: it's none we can read.
             SourceUnavailable: the site doesn't answer now, or wants to be left alone.
         """
-        answer = await self._follow(request, hosts, Wanted(request.content_types))
+        wanted = Wanted(request.content_types, known=known)
+        answer = await self._follow(request, hosts, wanted)
+        unmodified = answer.status == 304 and answer.conditional
         if answer.status in GONE:
             raise PageGone(f"{answer.url} answers {answer.status}")
         if answer.status >= 500 or answer.status in NOT_NOW:
             raise SourceUnavailable(f"{answer.url} answers {answer.status}")
-        if answer.status != 200:
+        if answer.status != 200 and not unmodified:
             raise PageRefused(f"{answer.url} answers {answer.status}")
         charset = CHARSET.search(answer.headers.get("content-type", ""))
         return FetchedPage(
@@ -183,6 +219,9 @@ class HttpFetcher:
             fetched_at=self._clock.now(),
             seconds=answer.seconds,
             waited=answer.waited,
+            etag=sendable(answer.headers.get("etag"), ETAG),
+            last_modified=sendable(answer.headers.get("last-modified"), HTTP_DATE),
+            modified=not unmodified,
         )
 
     async def _ask_robots(self, url: str, hosts: AbstractSet[str]) -> RobotsFile:
@@ -236,13 +275,15 @@ class HttpFetcher:
     async def _ask_in_turn(
         self, request: PageRequest, host: str, delay: timedelta | None, wanted: Wanted
     ) -> Answer:
+        known = wanted.known
+        conditions = known.conditions if known and known.url == request.url else {}
         async with self._pacing.turn(host, delay) as waited:
             began = self._clock.now()
             async with asyncio.timeout(self._page_timeout):
                 sent = httpx.Request(
                     "GET",
                     wire_address(request),
-                    headers={**self._headers, **request.headers},
+                    headers={**self._headers, **request.headers, **conditions},
                     extensions=self._timeouts,
                 )
                 response = await self._transport_to(host).handle_async_request(sent)
@@ -256,6 +297,7 @@ class HttpFetcher:
                 body=body,
                 seconds=(self._clock.now() - began).total_seconds(),
                 waited=waited,
+                conditional=bool(conditions),
             )
 
     def _transport_to(self, host: str) -> httpx.AsyncBaseTransport:
@@ -299,6 +341,11 @@ def hushed(text: str, request: PageRequest) -> str:
         if len(value) >= SHORTEST_KEY:
             text = text.replace(value, "…")
     return text
+
+
+def sendable(value: str | None, form: re.Pattern[str]) -> str | None:
+    """What a site sent, if it has a form in which it may be sent back."""
+    return value if value is not None and form.fullmatch(value) else None
 
 
 async def read_body(url: str, response: httpx.Response, wanted: Wanted) -> bytes:

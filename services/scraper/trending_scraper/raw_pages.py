@@ -2,7 +2,10 @@
 
 import gzip
 import hashlib
+import zlib
 
+from trending_shared.errors import ObjectMissing
+from trending_shared.events import Page
 from trending_shared.storage import ObjectStore
 
 
@@ -26,3 +29,18 @@ class RawPages:
         # Without a time in it the object depends on the page alone.
         self._store.put_new(key, gzip.compress(body, compresslevel=6, mtime=0))
         return digest, key
+
+    def read(self, page: Page) -> bytes:
+        """The bytes of a page that was kept; blocks.
+
+        Raises:
+            ObjectMissing: they are gone, or no longer what they were.
+            StoreUnavailable: the store didn't answer.
+        """
+        try:
+            body = gzip.decompress(self._store.get(page.key))
+        except (OSError, EOFError, zlib.error) as error:
+            raise ObjectMissing(f"{page.key} is damaged: {error}") from error
+        if hashlib.sha256(body).hexdigest() != page.hash:
+            raise ObjectMissing(f"{page.key} isn't what was kept there")
+        return body

@@ -7,16 +7,18 @@ from typing import Any
 import structlog
 
 from trending_scraper.authors import Authors
-from trending_scraper.fetching import Fetcher
+from trending_scraper.fetches import Fetch, Fetches
+from trending_scraper.fetching import Fetcher, Known
 from trending_scraper.metrics import ScraperMetrics
 from trending_scraper.raw_pages import RawPages
 from trending_scraper.sources.base import Extracted, FetchedPage, FoundReview, FoundTitle, Source
-from trending_shared.errors import Rejected, TrendingError
+from trending_shared.errors import ObjectMissing, Rejected, TrendingError
 from trending_shared.events import (
     Event,
     FactsScraped,
     Page,
     PageFetched,
+    PageUnchanged,
     RawReview,
     ReviewScraped,
     ScrapeJob,
@@ -52,17 +54,19 @@ class Scraper:
         sources: Sequence[Source],
         fetcher: Fetcher,
         raw_pages: RawPages,
+        fetches: Fetches,
         authors: Authors,
         metrics: ScraperMetrics,
     ) -> None:
         self._sources: Mapping[str, Source] = {source.name: source for source in sources}
         self._fetcher = fetcher
         self._raw_pages = raw_pages
+        self._fetches = fetches
         self._authors = authors
         self._metrics = metrics
 
     async def on_scrape_job(self, message: Message[ScrapeJob]) -> list[Message[Any]]:
-        """Fetch a page, keep its bytes, and tell what it says.
+        """Fetch a page, keep its bytes, and tell what it says, or that it hasn't changed.
 
         Raises:
             Rejected: the page can never be had or read; the leaf says why.
@@ -70,28 +74,13 @@ class Scraper:
         """
         job = message.event
         source = self._sources.get(job.source)
-        label = source.name if source else "unknown"
         try:
             if source is None:
                 known = ", ".join(sorted(self._sources)) or "none"
                 raise UnknownSource(f"{job.source!r} is none of the sources: {known}")
-            fetched = await self._fetcher.fetch(source.plan(job), hosts=source.hosts)
-            self._metrics.fetched(label, fetched)
-            page, found = await asyncio.to_thread(self._read, source, job, fetched)
-            check_count(found, source.entry.max_records)
-            events = (
-                PageFetched(
-                    source=source.name,
-                    url=job.url,
-                    kind=job.page,
-                    page=page,
-                    charset=fetched.charset,
-                ),
-                *self._events(source, job, page, found),
-            )
-            following = [message.leads_to(event) for event in events]
-            check_sizes(following, page_bytes=len(fetched.body))
+            return await self._scrape(source, message)
         except TrendingError as error:
+            label = source.name if source else "unknown"
             self._metrics.pages.labels(label, error.reason).inc()
             log.warning(
                 "page_not_scraped",
@@ -101,9 +90,64 @@ class Scraper:
                 detail=str(error),
             )
             raise
-        self._metrics.pages.labels(label, "scraped").inc()
-        self._log_and_count(label, job, fetched, following)
+
+    async def _scrape(self, source: Source, message: Message[ScrapeJob]) -> list[Message[Any]]:
+        job = message.event
+        request = source.plan(job)
+        last, kept = await asyncio.to_thread(self._look_back, message)
+        if kept is None:
+            known = Known(last.page.url, last.etag, last.last_modified) if last else None
+            fetched = await self._fetcher.fetch(
+                request, hosts=source.hosts, known=known if request.conditional else None
+            )
+            self._metrics.fetched(source.name, fetched)
+            if last and not fetched.modified:
+                return [message.leads_to(self._unchanged(job, last.page, fetched))]
+        else:
+            fetched = kept
+        page, found = await asyncio.to_thread(self._read, source, job, fetched)
+        check_count(found, source.entry.max_records)
+        following = [
+            message.leads_to(event) for event in self._events(source, job, page, fetched, found)
+        ]
+        check_sizes(following, page_bytes=len(fetched.body))
+        if kept is None:
+            # Last of all, so that a page is only taken as known if there was nothing wrong with it.
+            fetch = Fetch.of(message.id, job, page, fetched)
+            await asyncio.to_thread(self._fetches.keep, job, fetch)
+        self._log_and_count(source.name, job, fetched, following, again=kept is not None)
         return following
+
+    def _look_back(self, message: Message[ScrapeJob]) -> tuple[Fetch | None, FetchedPage | None]:
+        """The last fetch of a job's page, and its bytes if it was for this very job; blocks.
+
+        Then the job has come again, after a kill or because Kafka didn't take what it led to.
+        """
+        last = self._fetches.find(message.event)
+        if last is None or last.job != message.id:
+            return last, None
+        try:
+            return last, FetchedPage(
+                url=last.page.url,
+                body=self._raw_pages.read(last.page),
+                charset=last.charset,
+                fetched_at=last.page.fetched_at,
+            )
+        except ObjectMissing:
+            return None, None
+
+    def _unchanged(self, job: ScrapeJob, page: Page, fetched: FetchedPage) -> PageUnchanged:
+        self._metrics.pages.labels(job.source, "unchanged").inc()
+        log.info(
+            "page_unchanged", source=job.source, url=job.url, since=page.fetched_at.isoformat()
+        )
+        return PageUnchanged(
+            source=job.source,
+            url=job.url,
+            kind=job.page,
+            page=page,
+            seen_at=fetched.fetched_at,
+        )
 
     def _read(self, source: Source, job: ScrapeJob, fetched: FetchedPage) -> tuple[Page, Extracted]:
         """Keep and parse a page; blocks, so it runs in a thread."""
@@ -112,8 +156,11 @@ class Scraper:
         return page, source.extract(job, fetched)
 
     def _events(
-        self, source: Source, job: ScrapeJob, page: Page, found: Extracted
+        self, source: Source, job: ScrapeJob, page: Page, fetched: FetchedPage, found: Extracted
     ) -> Iterator[Event]:
+        yield PageFetched(
+            source=source.name, url=job.url, kind=job.page, page=page, charset=fetched.charset
+        )
         origin = {"source": source.name, "page": page, "license": source.license}
         for title in found.titles:
             yield TitleScraped(source_id=title.source_id, title=title.title, **origin)
@@ -160,7 +207,10 @@ class Scraper:
         job: ScrapeJob,
         fetched: FetchedPage,
         following: Sequence[Message[Any]],
+        *,
+        again: bool,
     ) -> None:
+        self._metrics.pages.labels(source, "scraped").inc()
         counts = {
             kind: sum(isinstance(message.event, event) for message in following)
             for kind, event in (
@@ -181,6 +231,7 @@ class Scraper:
             bytes=len(fetched.body),
             seconds=round(fetched.seconds, 3),
             waited=round(fetched.waited, 3),
+            again=again,
             **{f"{kind}s": count for kind, count in counts.items() if count},
         )
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from trending_scraper.adapters import create_source
-from trending_scraper.fetching import PageGone
+from trending_scraper.fetching import Known, PageGone
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.sources.base import FetchedPage, PageRequest, Source
 from trending_shared.clock import FrozenClock
@@ -152,7 +152,9 @@ class CannedFetcher:
         self._pages = pages
         self.asked: list[tuple[PageRequest, AbstractSet[str]]] = []
 
-    async def fetch(self, request: PageRequest, *, hosts: AbstractSet[str]) -> FetchedPage:
+    async def fetch(
+        self, request: PageRequest, *, hosts: AbstractSet[str], known: Known | None = None
+    ) -> FetchedPage:
         self.asked.append((request, hosts))
         page = self._pages.get(request.url)
         if page is None:

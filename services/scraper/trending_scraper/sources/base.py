@@ -57,7 +57,8 @@ class FetchedPage:
 
     `url` is where redirects ended; `body` is free of content codings; `charset` is what the
     Content-Type header says. `seconds` went by while the site answered, `waited` seconds before
-    that, out of politeness.
+    that, out of politeness. `etag` and `last_modified` are what a later request may name; if
+    `modified` is false, one did, the page is as it was, and there is no body.
     """
 
     url: str
@@ -66,6 +67,9 @@ class FetchedPage:
     fetched_at: datetime
     seconds: float = 0.0
     waited: float = 0.0
+    etag: str | None = None
+    last_modified: str | None = None
+    modified: bool = True
 
 
 @dataclass(frozen=True, slots=True)
