@@ -1,11 +1,11 @@
 """What commands talk to, as the settings of the environment say."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
@@ -64,27 +64,12 @@ async def admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 @asynccontextmanager
 async def reader(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer outside of any group, that commits nothing."""
+    """A consumer outside of any group, that commits nothing; it reads what services read."""
     client = AIOKafkaConsumer(
-        **kafka.connection, enable_auto_commit=False, auto_offset_reset="earliest"
+        **kafka.connection,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
     )
     async with _started(kafka, client.start, client.stop):
         yield client
-
-
-async def read_to_end(
-    reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]
-) -> AsyncIterator[Any]:
-    """The records of these partitions, from the given offsets to where they end by now."""
-    if not starts:
-        return
-    reader.assign(list(starts))
-    for partition, offset in starts.items():
-        reader.seek(partition, offset)
-    ends = await reader.end_offsets(list(starts))
-    left = {partition for partition, offset in starts.items() if offset < ends[partition]}
-    while left:
-        for batch in (await reader.getmany(*left, timeout_ms=500)).values():
-            for record in batch:
-                yield record
-        left = {each for each in left if await reader.position(each) < ends[each]}

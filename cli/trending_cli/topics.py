@@ -3,9 +3,12 @@
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import typer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from rich.text import Text
 
 from trending_cli import clients
@@ -21,14 +24,14 @@ from trending_cli.output import (
 )
 from trending_shared.events import EVENTS
 from trending_shared.settings import CommonSettings
-from trending_shared.topics import list_partitions, look_at
+from trending_shared.topics import list_partitions, look_at, read_to_end
 
 app = typer.Typer(no_args_is_help=True, help="Look into Kafka's topics.")
 
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """List topics with their partitions and records."""
+    """List topics with their partitions and records, marks of transactions included."""
     rows = asyncio.run(_sizes(clients.settings()))
     if as_json:
         print_json([{"topic": t, "partitions": p, "records": n} for t, p, n in rows])
@@ -67,9 +70,24 @@ async def _lag(common: CommonSettings) -> list[tuple[str, str, int, int]]:
             look_at(reader, list(committed))
             ends = await reader.end_offsets(list(committed))
             for partition, place in sorted(committed.items()):
-                behind = max(0, ends[partition] - max(0, place.offset))
+                start = max(0, place.offset)
+                behind = max(0, ends[partition] - start)
+                if behind and not await _holds_records(reader, partition, start):
+                    behind = 0
                 rows.append((group, partition.topic, partition.partition, behind))
     return sorted(rows)
+
+
+async def _holds_records(reader: AIOKafkaConsumer, partition: TopicPartition, start: int) -> bool:
+    """Whether there is anything to handle from an offset on.
+
+    Offsets are also taken by Kafka's own marks of a transaction's end, and by what a transaction
+    took back.
+    """
+    async with aclosing(read_to_end(reader, {partition: start})) as records:
+        async for _ in records:
+            return True
+    return False
 
 
 @app.command()
@@ -92,10 +110,7 @@ async def _tail(
         if not partitions:
             known = ", ".join(sorted(event.topic for event in EVENTS))
             raise fail(f"no topic {topic}; those of events are {known}", Exit.NOT_FOUND)
-        ends = await reader.end_offsets(partitions)
-        firsts = await reader.beginning_offsets(partitions)
-        starts = {each: max(firsts[each], ends[each] - count) for each in partitions}
-        records = [record async for record in clients.read_to_end(reader, starts)]
+        records = await _newest(reader, partitions, count)
         records.sort(key=lambda record: (record.timestamp, record.partition, record.offset))
         for record in records[-count:]:
             _show(record, as_json=as_json)
@@ -103,6 +118,25 @@ async def _tail(
             for batch in (await reader.getmany(timeout_ms=500)).values():
                 for record in batch:
                     _show(record, as_json=as_json)
+
+
+async def _newest(
+    reader: AIOKafkaConsumer, partitions: Sequence[TopicPartition], count: int
+) -> list[ConsumerRecord]:
+    """At least the last `count` records of each partition, as far as it has so many.
+
+    It looks further back where offsets without a record lie in between.
+    """
+    firsts = await reader.beginning_offsets(partitions)
+    ends = await reader.end_offsets(partitions)
+    back = count
+    while True:
+        starts = {each: max(firsts[each], ends[each] - back) for each in partitions}
+        found = [record async for record in read_to_end(reader, starts)]
+        given = Counter(TopicPartition(record.topic, record.partition) for record in found)
+        if all(given[each] >= count or starts[each] == firsts[each] for each in partitions):
+            return found
+        back *= 2
 
 
 def describe(record: Any) -> dict[str, Any]:

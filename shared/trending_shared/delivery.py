@@ -185,6 +185,7 @@ class Consumer:
             batch=True,
             group_id=self.service,
             auto_offset_reset="earliest",
+            isolation_level="read_committed",  # what a transaction took back was never there
             ack_policy=AckPolicy.NACK_ON_ERROR,
             max_records=self.batch_size,
             batch_timeout_ms=200,

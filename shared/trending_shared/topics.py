@@ -1,7 +1,7 @@
 """Which topics there are, with their partitions and retention, and how they come to be."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Set
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,7 +9,7 @@ from typing import Any
 
 import stamina
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
@@ -128,6 +128,24 @@ def look_at(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) ->
     if partitions:  # a consumer from which all of them are taken away can't be stopped any more
         consumer.assign(partitions)
         consumer.pause(*partitions)
+
+
+async def read_to_end(
+    reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]
+) -> AsyncGenerator[ConsumerRecord, None]:
+    """The records of these partitions, from the given offsets to where they end by now."""
+    if not starts:
+        return
+    reader.assign(list(starts))
+    for partition, offset in starts.items():
+        reader.seek(partition, offset)
+    ends = await reader.end_offsets(list(starts))
+    left = {partition for partition, offset in starts.items() if offset < ends[partition]}
+    while left:
+        for batch in (await reader.getmany(*left, timeout_ms=500)).values():
+            for record in batch:
+                yield record
+        left = {each for each in left if await reader.position(each) < ends[each]}
 
 
 async def ensure_topics(

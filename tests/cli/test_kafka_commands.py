@@ -1,13 +1,14 @@
 """Jobs, topics and dead letters, looked at on a real broker."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from trending_shared.errors import Rejected
 from trending_shared.events import (
@@ -18,7 +19,9 @@ from trending_shared.events import (
     TitleScraped,
 )
 from trending_shared.messages import Message, first_message
+from trending_shared.settings import KafkaSettings
 from trending_shared.testing import a_page, a_review_scraped, a_title_scraped
+from trending_shared.topics import FOREVER, TopicSpec, ensure_topics
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(300)]
 
@@ -112,6 +115,42 @@ async def test_a_group_that_has_committed_nothing_has_no_lag(terminal: Any) -> N
     finally:
         await member.stop()
     assert group not in {row["group"] for row in rows}
+
+
+async def transactions(kafka: KafkaSettings, topic: str, *outcomes: bool) -> None:
+    """A record each, committed or taken back."""
+    producer = AIOKafkaProducer(**kafka.connection, transactional_id=f"test{uuid4().hex[:8]}")
+    await producer.start()
+    try:
+        for n, committed in enumerate(outcomes):
+            await producer.begin_transaction()
+            await producer.send_and_wait(topic, b"%d" % n, partition=0)
+            await (producer.commit_transaction if committed else producer.abort_transaction)()
+    finally:
+        await producer.stop()
+
+
+async def test_offsets_without_a_record_are_neither_shown_nor_waited_for(terminal: Any) -> None:
+    group, topic = f"idle{uuid4().hex[:8]}", f"spools{uuid4().hex[:8]}"
+    await ensure_topics([TopicSpec(topic, 1, FOREVER)], terminal.kafka.connection, 1)
+    await transactions(terminal.kafka, topic, True, True, False, False, False)
+    place = TopicPartition(topic, 0)
+    options = {"group_id": group, "enable_auto_commit": False}
+    member = AIOKafkaConsumer(**options, **terminal.kafka.connection)
+    member.assign([place])
+    await member.start()
+    try:
+        lags = []
+        for offset in (0, 2, 4):  # both records; the second; nothing but what was taken back
+            await member.commit({place: offset})
+            lags.append(await asyncio.to_thread(lag, terminal, group))
+    finally:
+        await member.stop()
+    assert lags[0] > lags[1] > lags[2] == 0
+    for count in (1, 2, 5):
+        said = await asyncio.to_thread(terminal.run, "topics", "tail", topic, "-n", count, "--json")
+        shown = [json.loads(line)["body"] for line in said.stdout.splitlines()]
+        assert shown == [0, 1][-count:]
 
 
 # ---------------------------------------------------------------- dead letters

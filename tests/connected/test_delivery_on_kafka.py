@@ -1,7 +1,7 @@
 """Delivery on a real broker: what is committed, what is read again, what waits, what is parked."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -84,6 +84,26 @@ class Bench:
                 await producer.send_and_wait(
                     TitleScraped.topic, value=body, key=key.encode(), headers=headers, partition=0
                 )
+        finally:
+            await producer.stop()
+
+    @asynccontextmanager
+    async def transactions(self) -> AsyncIterator[Callable[..., Awaitable[None]]]:
+        """Sends a number of records at a time and commits them, or takes them back."""
+        producer = AIOKafkaProducer(**self.kafka.connection, transactional_id=self.group)
+        await producer.start()
+
+        async def send(source_id: str, count: int, *, commit: bool) -> None:
+            key, headers, body = a_record(source_id)
+            await producer.begin_transaction()
+            for _ in range(count):
+                await producer.send_and_wait(
+                    TitleScraped.topic, value=body, key=key.encode(), headers=headers, partition=0
+                )
+            await (producer.commit_transaction if commit else producer.abort_transaction)()
+
+        try:
+            yield send
         finally:
             await producer.stop()
 
@@ -222,6 +242,27 @@ async def test_what_was_handled_is_committed_and_not_read_again(bench: Bench) ->
         await bench.send(a_record("last"))
         await bench.until(lambda: "last" in seen)
     assert seen == [f"t{n}" for n in range(20)] + ["last"]
+
+
+@pytest.mark.parametrize("batch_size", [3, 50])
+async def test_what_a_transaction_took_back_is_never_seen(bench: Bench, batch_size: int) -> None:
+    seen: list[str] = []
+
+    def handle(messages: Sequence[Message[TitleScraped]]) -> Answer:
+        seen.extend(message.event.source_id for message in messages)
+        return None
+
+    async with (
+        bench.transactions() as send,
+        bench.serving(handle, batch_size=batch_size) as consumer,
+    ):
+        await send("committed", 3, commit=True)
+        await bench.until(lambda: seen == ["committed"] * 3)
+        await send("taken back", 2, commit=False)
+        await send("last", 1, commit=True)
+        await bench.until(lambda: bench.lag_is(0))
+        await bench.until(lambda: set(consumer.progress.lag.values()) == {0})
+    assert seen == ["committed"] * 3 + ["last"]
 
 
 async def test_a_batch_that_can_neither_be_published_nor_set_aside_is_read_again(

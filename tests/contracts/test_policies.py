@@ -30,6 +30,11 @@ def test_a_new_group_starts_at_the_first_record(workers: dict[str, Any]) -> None
         assert subscriber(app)._connection_args["auto_offset_reset"] == "earliest"
 
 
+def test_what_a_transaction_took_back_is_never_seen(workers: dict[str, Any]) -> None:
+    for app in workers.values():
+        assert subscriber(app)._connection_args["isolation_level"] == "read_committed"
+
+
 def test_a_service_is_one_group_of_its_own_name(workers: dict[str, Any]) -> None:
     for name, app in workers.items():
         assert subscriber(app).group_id == name
