@@ -6,6 +6,7 @@ from trending_scraper.addresses import authority
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.sources.base import Source
 from trending_scraper.sources.schema_org import SchemaOrgSite
+from trending_scraper.sources.tvmaze import Tvmaze
 from trending_shared.errors import SettingInvalid
 from trending_shared.settings import setting_value
 from trending_shared.sources import SourceEntry, read_catalogue
@@ -13,6 +14,7 @@ from trending_shared.sources import SourceEntry, read_catalogue
 ADAPTERS: Mapping[str, type[Source]] = {
     "demo": SchemaOrgSite,
     "schema_org": SchemaOrgSite,
+    "tvmaze": Tvmaze,
 }
 
 

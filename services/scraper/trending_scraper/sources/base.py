@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from trending_shared.errors import Rejected, Unavailable
+from trending_shared.errors import Declined, Rejected, Unavailable
 from trending_shared.events import DayCount, RawReview, RawTitle, ScrapeJob
 from trending_shared.sources import SourceEntry
 
@@ -21,6 +21,10 @@ class PageUnparsable(Rejected):
 
 class JobNotUnderstood(Rejected):
     """A job's address is none that its source's adapter knows how to read."""
+
+
+class NotATitle(Declined):
+    """A page is about something else than a film or show, as most pages of an encyclopedia are."""
 
 
 class SourceUnavailable(Unavailable):
@@ -162,7 +166,8 @@ class Source(ABC):
         """The records and links of a page; pure.
 
         Raises:
-            PageUnparsable: there are none.
+            PageUnparsable: it can't be read.
+            NotATitle: it can, and is about something else.
         """
 
     def request(self, url: str, **changes: Any) -> PageRequest:
