@@ -7,6 +7,9 @@ from trending_scraper.settings import ScraperSettings
 from trending_scraper.sources.base import Source
 from trending_scraper.sources.schema_org import SchemaOrgSite
 from trending_scraper.sources.tvmaze import Tvmaze
+from trending_scraper.sources.wikidata import Wikidata
+from trending_scraper.sources.wikimedia import Wikimedia
+from trending_scraper.sources.wikipedia import Wikipedia
 from trending_shared.errors import SettingInvalid
 from trending_shared.settings import setting_value
 from trending_shared.sources import SourceEntry, read_catalogue
@@ -15,6 +18,9 @@ ADAPTERS: Mapping[str, type[Source]] = {
     "demo": SchemaOrgSite,
     "schema_org": SchemaOrgSite,
     "tvmaze": Tvmaze,
+    "wikidata": Wikidata,
+    "wikimedia": Wikimedia,
+    "wikipedia": Wikipedia,
 }
 
 

@@ -1,18 +1,32 @@
-"""For tests: a site on loopback that also misbehaves, waiting that takes no time, pages in cans."""
+"""For tests: a site on loopback that also misbehaves, waiting that takes no time, pages in cans,
+and crawls to the end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+from prometheus_client import CollectorRegistry
 
 from trending_scraper.adapters import create_source
-from trending_scraper.fetching import Known, PageGone
+from trending_scraper.authors import Authors
+from trending_scraper.fetches import Fetches
+from trending_scraper.fetching import Fetcher, Known, PageGone
+from trending_scraper.metrics import ScraperMetrics
+from trending_scraper.raw_pages import RawPages
+from trending_scraper.scraping import Scraper
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.sources.base import FetchedPage, PageRequest, Source
 from trending_shared.clock import FrozenClock
+from trending_shared.errors import Rejected
+from trending_shared.events import Event, ScrapeJob
 from trending_shared.sources import read_catalogue
+from trending_shared.storage import ObjectStore
+from trending_shared.testing import delivered
+
+E = TypeVar("E", bound=Event)
 
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -60,6 +74,10 @@ def endless(chunk: bytes, *, headers: Mapping[str, str] | None = None) -> Behavi
     return give
 
 
+def nothing_there(path: str, headers: Mapping[str, str]) -> Behaviour:
+    return answer("no such page", status=404)
+
+
 async def hang_up(writer: asyncio.StreamWriter) -> None:
     """No answer at all: the connection ends."""
     writer.close()
@@ -73,12 +91,14 @@ async def stay_silent(writer: asyncio.StreamWriter) -> None:
 class MisbehavingSite:
     """An HTTP server on loopback that does as it is told, path by path.
 
-    The behaviours of a path are shown one after another, the last for ever; unknown paths answer
-    404. `asked` lists the paths in the order of their requests, `headers` what came with each.
+    The behaviours of a path are shown one after another, the last for ever; other paths are what
+    `otherwise` makes of path and headers: nothing, unless a test sets it. `asked` lists the paths
+    in the order of their requests, `headers` what came with each.
     """
 
     def __init__(self) -> None:
         self.behaviours: dict[str, list[Behaviour]] = {}
+        self.otherwise: Callable[[str, Mapping[str, str]], Behaviour] = nothing_there
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.connections = 0
@@ -127,7 +147,7 @@ class MisbehavingSite:
         self.asked.append(path)
         fields = (line.partition(": ") for line in lines if line)
         self.headers.append({name.lower(): value for name, _, value in fields})
-        behaviours = self.behaviours.get(path, [answer("no such page", status=404)])
+        behaviours = self.behaviours.get(path) or [self.otherwise(path, self.headers[-1])]
         behaviour = behaviours.pop(0) if len(behaviours) > 1 else behaviours[0]
         await behaviour(writer)
 
@@ -161,6 +181,45 @@ class CannedFetcher:
             raise PageGone(f"{request.url} answers 404")
         body = page.encode() if isinstance(page, str) else page
         return FetchedPage(request.url, body, "utf-8", FETCHED_AT)
+
+
+class Crawl:
+    """A scraper of one source; does jobs, and those they lead to, until none is left.
+
+    `events` are all it published, `refused` the addresses and reasons of jobs that can never work,
+    `waits` the seconds it waited out of politeness.
+    """
+
+    def __init__(self, source: Source, fetcher: Fetcher, waits: list[float]) -> None:
+        self.source = source
+        self.waits = waits
+        self.events: list[Event] = []
+        self.refused: list[tuple[str, str]] = []
+        store = ObjectStore.at("memory:///")
+        self._scraper = Scraper(
+            sources=[source],
+            fetcher=fetcher,
+            raw_pages=RawPages(store),
+            fetches=Fetches(store),
+            authors=Authors(b"a key of this test"),
+            metrics=ScraperMetrics(CollectorRegistry()),
+        )
+
+    async def do(self, path: str, **changes: Any) -> None:
+        url = f"{self.source.entry.base}{path}"
+        waiting = [delivered(ScrapeJob(**({"source": self.source.name, "url": url} | changes)))]
+        while waiting:
+            message = waiting.pop(0)
+            try:
+                found = await self._scraper.on_scrape_job(message)
+            except Rejected as error:
+                self.refused.append((message.event.url, error.reason))
+                continue
+            self.events += [one.event for one in found]
+            waiting += [one for one in found if isinstance(one.event, ScrapeJob)]
+
+    def told(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
 
 
 def a_source(name: str, base: str, *, key: str | None = None, **changes: Any) -> Source:

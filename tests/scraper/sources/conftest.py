@@ -1,0 +1,28 @@
+"""What the sources' tests share: crawls of a site on loopback, with all that is between real."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from trending_scraper.addresses import GuardedNetwork, GuardedTransport
+from trending_scraper.fetching import HttpFetcher
+from trending_scraper.pacing import Pacing
+from trending_scraper.testing import Crawl, MisbehavingSite, Waiting, a_source
+from trending_shared.clock import FrozenClock
+
+
+@pytest.fixture
+async def crawl(site: MisbehavingSite, clock: FrozenClock) -> AsyncIterator[Callable[[str], Crawl]]:
+    """Makes crawls of sources of the catalogue, which stand on the test's site instead."""
+    waiting = Waiting(clock)
+    network = GuardedNetwork(allowed=[site.host])
+    async with HttpFetcher(
+        transport=partial(GuardedTransport, network),
+        pacing=Pacing(clock=clock, sleep=waiting),
+        user_agent="trending-now/1 (a test)",
+        clock=clock,
+        page_timeout=timedelta(seconds=30),
+    ) as fetcher:
+        yield lambda name: Crawl(a_source(name, site.url("")), fetcher, waiting.waits)
