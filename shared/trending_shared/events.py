@@ -332,6 +332,56 @@ class SignalCleaned(Event):
         return f"{self.subject_id}:{self.metric}"
 
 
+class MergedMember(Frozen):
+    """A record of a merged title, and why it is one."""
+
+    title_id: str
+    source: str
+    source_id: str
+    described: bool = Field(description="whether it has a plot; otherwise it is facts")
+    reason: str
+
+
+class TitleMerged(Event):
+    """What several sources tell of one title, or one alone, is put together anew.
+
+    Which records are one title may be said otherwise later. Of what speaks of the same title, that
+    with the higher `resolution` holds: it was said knowing more.
+    """
+
+    topic: ClassVar[str] = "titles-merged"
+    title_id: str = Field(description="that of the member whose description was first fetched")
+    resolution: int = Field(ge=0, description="how many commits of titles and facts were known")
+    members: tuple[MergedMember, ...]
+    absorbed_ids: tuple[str, ...] = Field(
+        description="members that would be merged titles by themselves, and are none now"
+    )
+    name: str
+    kind: Kind
+    year: int | None = None
+    genres: tuple[str, ...]
+    plot: str
+    countries: tuple[str, ...] = ()
+    language: str | None = None
+    runtime_minutes: int | None = None
+    rating: float | None = Field(default=None, description="on a scale of 0 to 1")
+    rating_count: int | None = None
+    external_ids: tuple[str, ...] = Field(description="of all members: `imdb:tt0078748`")
+    licenses: tuple[str, ...] = Field(description="of all members")
+    provenance: dict[str, str] = Field(
+        description="the member that told a field, a genre (`genres.Drama`) or an id"
+    )
+    content_hash: str
+
+    @property
+    def key(self) -> str:
+        return self.title_id
+
+    @property
+    def natural_key(self) -> str:
+        return f"{self.title_id}:{self.resolution}"
+
+
 class RecordRejected(Event):
     """A scraped record didn't become a row; the reason says why."""
 
@@ -540,6 +590,7 @@ EVENTS: tuple[type[Event], ...] = (
     TitleCleaned,
     ReviewCleaned,
     SignalCleaned,
+    TitleMerged,
     RecordRejected,
     FeaturesComputed,
     DatasetRequested,

@@ -17,7 +17,7 @@ Source: Delta transaction protocol, "Transaction Identifiers", "Add File and Rem
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -43,6 +43,7 @@ log = structlog.get_logger()
 Row = Mapping[str, Any]
 
 NEW_FILES = 100  # appended before they are merged; an append slows by a tenth of a ms for each
+BATCH = 10_000  # rows that a follower holds at once
 COMPACTIONS = 10  # of one writer between two times that it deletes what nobody needs
 
 
@@ -109,12 +110,15 @@ class OffsetTable:
         else:
             log.info("columns_added", table=self.uri, columns=[field.name for field in new])
 
-    def _commit(self, rows: Sequence[tuple[Position, Row]]) -> int:
+    def _commit(self, rows: Sequence[tuple[Position | None, Row]]) -> int:
         table = self.open()
         known: dict[str, int | None] = {}
         marks: dict[str, int] = {}
         new: list[Row] = []
         for position, row in rows:
+            if position is None:
+                new.append(row)
+                continue
             app = transaction_name(self.owner, position.topic, position.partition)
             if app not in known:  # a look into Delta's log takes a third of a millisecond
                 known[app] = table.transaction_version(app)
@@ -135,7 +139,7 @@ class OffsetTable:
         )
         return len(new)
 
-    def append(self, rows: Iterable[tuple[Position, Row]]) -> int:
+    def append(self, rows: Iterable[tuple[Position | None, Row]]) -> int:
         """Append the rows whose records aren't in the table yet, in one commit.
 
         A concurrent commit of the same partition (its former owner, still at work) makes Delta
@@ -143,6 +147,7 @@ class OffsetTable:
 
         Args:
             rows: each with the position of the record it came from; several rows may share one.
+                A row of no record has none and is always appended.
 
         Returns:
             How many rows were appended.
@@ -242,6 +247,11 @@ class Follower:
         self._columns = list(columns)
         self._version: int | None = None
 
+    @property
+    def version(self) -> int:
+        """The table's version up to which rows were read; 0 before the first time."""
+        return self._version or 0
+
     def new_rows(self) -> pa.Table:
         """The rows appended since the last call, columns as asked for; at first all rows.
 
@@ -251,18 +261,26 @@ class Follower:
         Raises:
             StoreUnavailable: the table's storage didn't answer.
         """
+        schema = pa.schema([self._table.schema.field(name) for name in self._columns])
+        return pa.Table.from_batches(self.new_batches(), schema)
+
+    def new_batches(self) -> Iterator[pa.RecordBatch]:
+        """Likewise, some thousand rows at a time; those of a call that isn't used up come again.
+
+        Raises:
+            StoreUnavailable: the table's storage didn't answer.
+        """
         table = self._table.open()
-        files = self._table.files()
+        version, files = int(table.version()), self._table.files()
         try:
             try:
-                rows = self._read(files, self._appended(table, files))
+                yield from self._read(files, self._appended(table, files))
             except FileNotFoundError:
                 log.info("follower_starts_over", table=self._table.uri, version=self._version)
-                rows = self._read(files, _live_files(table))
+                yield from self._read(files, _live_files(table))
         except OSError as error:
             raise StoreUnavailable(f"table {self._table.uri}: {error}") from error
-        self._version = table.version()
-        return rows
+        self._version = version
 
     def _appended(self, table: DeltaTable, files: PyFileSystem) -> list[str]:
         if self._version is None:
@@ -273,12 +291,12 @@ class Follower:
             for name in _appended_files(files, version)
         ]
 
-    def _read(self, files: PyFileSystem, names: Sequence[str]) -> pa.Table:
+    def _read(self, files: PyFileSystem, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         if not names:
-            return self._table.schema.empty_table().select(self._columns)
+            return
         # Only what is new is opened: Delta's own dataset takes a millisecond a file, read or not.
         rows = dataset(names, schema=self._table.schema, format="parquet", filesystem=files)
-        return rows.to_table(columns=self._columns)
+        yield from rows.to_batches(columns=self._columns, batch_size=BATCH, fragment_readahead=4)
 
 
 def _live_files(table: DeltaTable) -> list[str]:

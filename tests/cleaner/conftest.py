@@ -11,10 +11,11 @@ from prometheus_client import CollectorRegistry
 
 from trending_cleaner.cleaner import Cleaner
 from trending_cleaner.metrics import CleanerMetrics
-from trending_cleaner.schemas import FACTS, REJECTS, REVIEWS, SIGNALS, TITLES
+from trending_cleaner.schemas import FACTS, MERGED, REJECTS, REVIEWS, SIGNALS, TITLES
 from trending_shared.clock import FrozenClock
 from trending_shared.errors import StoreUnavailable
-from trending_shared.messages import Position
+from trending_shared.events import TitleMerged, TitleScraped
+from trending_shared.messages import Message, Position
 from trending_shared.tables import OffsetTable
 
 SCHEMAS = {
@@ -23,6 +24,7 @@ SCHEMAS = {
     "facts": FACTS,
     "signals": SIGNALS,
     "rejects": REJECTS,
+    "merged": MERGED,
 }
 
 
@@ -32,7 +34,7 @@ class FragileTable(OffsetTable):
     down = False
 
     def append(self, rows: Any) -> int:
-        listed: Sequence[tuple[Position, Any]] = list(rows)
+        listed: Sequence[tuple[Position | None, Any]] = list(rows)
         if self.down and listed:
             raise StoreUnavailable("the disk is full")
         return super().append(listed)
@@ -64,14 +66,24 @@ class House:
             code_version="1.2.3",
         )
 
+    def take_titles(self, messages: Sequence[Message[TitleScraped]]) -> list[Message[Any]]:
+        """What the titles of a batch lead to, one by one: without what they are merged to."""
+        answers = self.cleaner.on_titles_scraped(messages)
+        return [answer for answer in answers if not isinstance(answer.event, TitleMerged)]
+
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of a table, oldest page first."""
         table = OffsetTable(self.url, name, schema=SCHEMAS[name], owner="test")
         rows: list[dict[str, Any]] = table.read().to_pylist()
-        return sorted(rows, key=lambda row: (row["fetched_at"], row["source_id"], row["event_id"]))
+        return sorted(rows, key=_in_time)
 
     def count(self, metric: str, **labels: str) -> float:
         return self.registry.get_sample_value(f"trending_cleaner_{metric}", labels) or 0.0
+
+
+def _in_time(row: dict[str, Any]) -> tuple[Any, ...]:
+    when = row.get("fetched_at", row.get("resolution"))
+    return when, row.get("source_id", row.get("title_id")), row["event_id"]
 
 
 @pytest.fixture

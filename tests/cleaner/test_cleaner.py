@@ -21,6 +21,7 @@ from trending_shared.events import (
     RecordRejected,
     ReviewCleaned,
     TitleCleaned,
+    TitleMerged,
     TitleScraped,
 )
 from trending_shared.messages import Message, Position
@@ -47,6 +48,7 @@ class House(Protocol):
     tables: dict[str, Any]
 
     def restart(self) -> None: ...
+    def take_titles(self, messages: Sequence[Message[TitleScraped]]) -> list[Message[Any]]: ...
     def rows(self, name: str) -> list[dict[str, Any]]: ...
     def count(self, metric: str, **labels: str) -> float: ...
 
@@ -78,7 +80,7 @@ def test_every_record_leads_to_one_event_in_order_and_to_one_row(house: House) -
         a_title("alien-1979", offset=3),
         a_title("brazil-1985", offset=4),
     ]
-    answers = house.cleaner.on_titles_scraped(batch)
+    answers = house.take_titles(batch)
     assert [answer.causation_id for answer in answers] == [message.id for message in batch]
     assert reasons(answers) == [
         *("cleaned", "NameMissing", "YearImplausible", "DuplicateTitle", "cleaned")
@@ -97,7 +99,7 @@ def test_a_titles_row_holds_all_of_its_event_and_where_it_came_from(house: House
         rating="8/10",
         external_ids={"imdb": "tt0078748", "wikipedia": "en:Alien (film)", "tvmaze": "none"},
     )
-    (answer,) = house.cleaner.on_titles_scraped([message])
+    (answer,) = house.take_titles([message])
     event = answer.event
     assert isinstance(event, TitleCleaned)
     (row,) = house.rows("titles")
@@ -133,7 +135,7 @@ def test_a_reviews_row_holds_all_of_its_event_and_nothing_personal(house: House)
 
 def test_a_reject_says_which_record_of_which_page_it_was_and_why(house: House) -> None:
     message = a_title(year="1066")
-    (answer,) = house.cleaner.on_titles_scraped([message])
+    (answer,) = house.take_titles([message])
     event = answer.event
     assert isinstance(event, RecordRejected)
     assert event.detail == "year '1066' isn't between 1888 and 2029"
@@ -152,7 +154,7 @@ def test_a_hostile_page_does_no_harm_to_its_neighbours(house: House) -> None:
         a_title("c", offset=2, genres=tuple("x" * n for n in range(400)), language="\x00" * 400),
         a_title("d", offset=3),
     ]
-    assert reasons(house.cleaner.on_titles_scraped(batch)) == ["cleaned"] * 4
+    assert reasons(house.take_titles(batch)) == ["cleaned"] * 4
     assert len(house.rows("titles")) == 4
 
 
@@ -166,30 +168,30 @@ def test_a_changed_title_is_a_new_row_and_the_same_one_again_a_duplicate(house: 
         a_title(day=2, offset=2, plot=PLOTS[1]),
         a_title(day=3, offset=3, plot=PLOTS[0]),
     ]
-    answers = [house.cleaner.on_titles_scraped([message])[0] for message in batch]
+    answers = [house.take_titles([message])[0] for message in batch]
     assert reasons(answers) == ["cleaned", "cleaned", "DuplicateTitle", "cleaned"]
     assert [row["plot"] for row in house.rows("titles")] == [PLOTS[0], PLOTS[1], PLOTS[0]]
 
 
 def test_an_old_record_that_comes_late_is_outdated(house: House) -> None:
-    house.cleaner.on_titles_scraped([a_title(day=1, offset=1, plot=PLOTS[1])])
-    late = house.cleaner.on_titles_scraped([a_title(day=0, offset=0, plot=PLOTS[0])])
+    house.take_titles([a_title(day=1, offset=1, plot=PLOTS[1])])
+    late = house.take_titles([a_title(day=0, offset=0, plot=PLOTS[0])])
     assert reasons(late) == ["OutdatedTitle"]
     assert [row["plot"] for row in house.rows("titles")] == [PLOTS[1]]
 
 
 def test_what_a_duplicate_confirmed_is_known_to_the_next_process(house: House) -> None:
-    house.cleaner.on_titles_scraped([a_title(day=0, offset=0, plot=PLOTS[0])])
-    house.cleaner.on_titles_scraped([a_title(day=2, offset=1, plot=PLOTS[0])])
+    house.take_titles([a_title(day=0, offset=0, plot=PLOTS[0])])
+    house.take_titles([a_title(day=2, offset=1, plot=PLOTS[0])])
     house.restart()
-    late = house.cleaner.on_titles_scraped([a_title(day=1, offset=2, plot=PLOTS[1])])
+    late = house.take_titles([a_title(day=1, offset=2, plot=PLOTS[1])])
     assert reasons(late) == ["OutdatedTitle"]
 
 
 def test_what_another_process_appended_is_known(house: House) -> None:
     first = house.cleaner
     house.restart()
-    house.cleaner.on_titles_scraped([a_title(offset=0)])
+    house.take_titles([a_title(offset=0)])
     assert reasons(first.on_titles_scraped([a_title(day=1, offset=1)])) == ["DuplicateTitle"]
 
 
@@ -220,14 +222,14 @@ def test_a_batch_cut_differently_after_a_crash_gets_the_same_answers_and_no_row_
         a_title("heat-1995", offset=3),
         a_title("alien-1979", offset=4, day=1, plot=PLOTS[1]),
     ]
-    first = house.cleaner.on_titles_scraped(batch)
+    first = house.take_titles(batch)
     titles, rejects = house.rows("titles"), house.rows("rejects")
     assert (len(titles), len(rejects)) == (3, 2)
     house.restart()  # it died before anything was published
     more = a_title("brazil-1985", offset=5)
     again = [
-        *house.cleaner.on_titles_scraped(batch[:2]),
-        *house.cleaner.on_titles_scraped([*batch[2:], more]),
+        *house.take_titles(batch[:2]),
+        *house.take_titles([*batch[2:], more]),
     ]
     assert [(answer.id, answer.event) for answer in again[:5]] == [
         (answer.id, answer.event) for answer in first
@@ -247,12 +249,12 @@ def test_dying_between_the_two_tables_changes_nothing(house: House, cut: int) ->
     ]
     house.tables["rejects"].down = True
     with pytest.raises(StoreUnavailable):
-        house.cleaner.on_titles_scraped(batch)
+        house.take_titles(batch)
     assert len(house.rows("titles")) == 2
     house.restart()
     answers = [
-        *house.cleaner.on_titles_scraped(batch[:cut]),
-        *house.cleaner.on_titles_scraped(batch[cut:]),
+        *house.take_titles(batch[:cut]),
+        *house.take_titles(batch[cut:]),
     ]
     assert reasons(answers) == ["cleaned", "DuplicateTitle", "OutdatedTitle", "cleaned"]
     assert len(house.rows("titles")) == 2
@@ -262,9 +264,9 @@ def test_dying_between_the_two_tables_changes_nothing(house: House, cut: int) ->
 def test_a_batch_whose_rows_were_not_stored_is_as_unknown_as_before(house: House) -> None:
     house.tables["titles"].down = True
     with pytest.raises(StoreUnavailable):
-        house.cleaner.on_titles_scraped([a_title(offset=0)])
+        house.take_titles([a_title(offset=0)])
     house.tables["titles"].down = False
-    assert reasons(house.cleaner.on_titles_scraped([a_title(offset=0)])) == ["cleaned"]
+    assert reasons(house.take_titles([a_title(offset=0)])) == ["cleaned"]
     assert len(house.rows("titles")) == 1
 
 
@@ -278,9 +280,9 @@ def test_the_same_event_published_twice_by_its_sender_is_one_row(house: House) -
         replace(message, position=Position("titles-scraped-cleaner-retry-10s", 0, n))
         for n, message in enumerate(batch)
     ]
-    first = house.cleaner.on_titles_scraped([*batch, *twice])
+    first = house.take_titles([*batch, *twice])
     house.restart()
-    second = house.cleaner.on_titles_scraped(retried)
+    second = house.take_titles(retried)
     assert ids(first) == ids(second) * 2
     assert len(house.rows("titles")) == 1
     assert len(house.rows("rejects")) == 1
@@ -327,7 +329,8 @@ async def test_a_broker_that_dies_between_append_and_publish_loses_and_doubles_n
     consumer = a_consumer()
     for start, end in ((0, 5), (5, 15), (15, 20)):
         await consumer.deliver(records[start:end])
-    assert [message.causation_id for message in publisher.messages] == [m.id for m in messages]
+    judged = [one for one in publisher.messages if not isinstance(one.event, TitleMerged)]
+    assert [message.causation_id for message in judged] == [m.id for m in messages]
     assert len(publisher.events(TitleCleaned)) == 19
     assert sorted(row["event_id"] for row in house.rows("titles")) == sorted(
         str(message.id) for n, message in enumerate(messages) if n != 5
@@ -356,7 +359,7 @@ def test_a_life_full_of_crashes_ends_with_one_row_and_one_answer_for_each_event(
         house.tables["titles"].down = chance.random() < 0.15
         house.tables["rejects"].down = chance.random() < 0.15
         try:
-            answers = house.cleaner.on_titles_scraped(batch)
+            answers = house.take_titles(batch)
         except StoreUnavailable:
             answers = []
         published = answers[: chance.randint(0, len(answers))]
@@ -375,8 +378,8 @@ def test_a_life_full_of_crashes_ends_with_one_row_and_one_answer_for_each_event(
 
 
 def test_rows_that_a_table_takes_for_redelivered_are_not_lost_in_silence(house: House) -> None:
-    house.cleaner.on_titles_scraped([a_title("alien-1979", offset=100)])
-    answers = house.cleaner.on_titles_scraped([a_title("heat-1995", offset=0)])
+    house.take_titles([a_title("alien-1979", offset=100)])
+    answers = house.take_titles([a_title("heat-1995", offset=0)])
     assert reasons(answers) == ["cleaned"]
     assert house.count("rows_refused_total", table="titles") == 1
 
@@ -406,7 +409,7 @@ def test_a_bad_title_is_rejected_by_name_and_counted_and_its_neighbours_stay(
     house: House, raw: dict[str, Any], reason: str
 ) -> None:
     batch = [a_title("a", offset=0), a_title("bad", offset=1, **raw), a_title("b", offset=2)]
-    answers = house.cleaner.on_titles_scraped(batch)
+    answers = house.take_titles(batch)
     assert reasons(answers) == ["cleaned", reason, "cleaned"]
     assert [row["source_id"] for row in house.rows("titles")] == ["a", "b"]
     assert [(row["source_id"], row["reason"]) for row in house.rows("rejects")] == [("bad", reason)]
@@ -432,7 +435,7 @@ def test_a_bad_review_is_rejected_by_name_and_counted_and_its_neighbours_stay(
 
 
 def test_an_unknown_genre_is_kept_and_counted_and_rejects_nothing(house: House) -> None:
-    (answer,) = house.cleaner.on_titles_scraped([a_title(genres=("Horror", "Gothic space opera"))])
+    (answer,) = house.take_titles([a_title(genres=("Horror", "Gothic space opera"))])
     assert isinstance(answer.event, TitleCleaned)
     assert answer.event.genres == ("Horror",)
     assert answer.event.unknown_genres == ("Gothic space opera",)
@@ -479,7 +482,7 @@ async def test_a_bad_record_is_parked_by_name_and_counted_and_its_neighbours_are
 
 
 def test_what_happened_is_counted(house: House) -> None:
-    house.cleaner.on_titles_scraped(
+    house.take_titles(
         [
             a_title("a", offset=0, genres=("Horror", "Gothic space opera")),
             a_title("a", offset=1, genres=("Horror", "Gothic space opera")),
@@ -496,12 +499,12 @@ def test_what_happened_is_counted(house: House) -> None:
     assert house.count("rows_total", table="titles") == 1
     assert house.count("rows_total", table="rejects") == 2
     assert house.count("append_seconds_count", table="titles") == 1
-    house.cleaner.on_titles_scraped([a_title("c", offset=3)])
+    house.take_titles([a_title("c", offset=3)])
     assert house.count("known_records", record="title") == 1  # and the one that's in the table now
 
 
 def test_tables_are_made_where_there_are_none(house: House, tmp_path: Path) -> None:
-    house.cleaner.on_titles_scraped([a_title(name=None)])
+    house.take_titles([a_title(name=None)])
     assert house.rows("titles") == []
     assert len(house.rows("rejects")) == 1
     assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == ["rejects", "titles"]

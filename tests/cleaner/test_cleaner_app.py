@@ -14,6 +14,7 @@ from trending_shared.events import (
     SignalCleaned,
     SignalScraped,
     TitleCleaned,
+    TitleMerged,
     TitleScraped,
 )
 from trending_shared.settings import read_settings
@@ -27,7 +28,9 @@ def test_the_cleaner_says_what_travels_in_and_out(tmp_path: Path) -> None:
     app = create_app(settings(tmp_path))
     assert app.consumer.service == "cleaner"
     assert set(app.consumer.consumes) == {TitleScraped, ReviewScraped, FactsScraped, SignalScraped}
-    assert set(app.produces) == {TitleCleaned, ReviewCleaned, SignalCleaned, RecordRejected}
+    assert set(app.produces) == {
+        *(TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, RecordRejected)
+    }
 
 
 def test_two_cleaners_live_side_by_side_and_building_them_writes_nothing(tmp_path: Path) -> None:

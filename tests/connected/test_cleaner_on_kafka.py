@@ -9,10 +9,16 @@ from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry
 
 from trending_cleaner.app import create_app
-from trending_cleaner.schemas import FACTS, REJECTS, TITLES
+from trending_cleaner.schemas import FACTS, MERGED, REJECTS, TITLES
 from trending_cleaner.settings import CleanerSettings
 from trending_cli.embedded_kafka import EmbeddedKafka
-from trending_shared.events import RecordRejected, ReviewCleaned, SignalCleaned, TitleCleaned
+from trending_shared.events import (
+    RecordRejected,
+    ReviewCleaned,
+    SignalCleaned,
+    TitleCleaned,
+    TitleMerged,
+)
 from trending_shared.messages import Message, Position, decode, first_message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import KafkaSettings
@@ -79,3 +85,28 @@ async def test_every_record_becomes_one_row_and_one_event_over_a_restart(
         str(message.id) for message in good
     )
     assert rejects.read(["event_id"])["event_id"].to_pylist() == [str(bad.id)]
+
+
+async def test_two_sources_tell_of_one_title_over_a_restart(
+    fresh_kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    kafka = KafkaSettings(bootstrap_servers=fresh_kafka.address)
+    settings = CleanerSettings(trending_home=tmp_path / "home", kafka=kafka)
+    one = a_title_scraped(external_ids={"imdb": "tt0078748"})
+    other = one.model_copy(update={"source": "tvmaze", "source_id": "7"})
+    publisher = KafkaPublisher(
+        kafka, service="test", code_version="1", registry=CollectorRegistry()
+    )
+    async with publisher:
+        async with create_app(settings).start_lifespan_context():
+            await publisher.publish([first_message(one)])
+            (alone,) = await read(kafka, TitleMerged.topic, 1)
+        async with create_app(settings).start_lifespan_context():
+            await publisher.publish([first_message(other), first_message(a_facts_scraped())])
+            said = await read(kafka, TitleMerged.topic, 3)
+    last = max((message.event for message in said), key=lambda event: event.resolution)
+    assert [member.source for member in alone.event.members] == ["demo"]
+    assert {member.source for member in last.members} == {"demo", "tvmaze", "wikidata"}
+    assert last.title_id == alone.event.title_id
+    merged = OffsetTable(settings.store, "merged", schema=MERGED, owner="cleaner")
+    assert set(merged.read(["title_id"])["title_id"].to_pylist()) == {last.title_id}

@@ -19,6 +19,7 @@ from trending_shared.events import (
     PageFetched,
     PageUnchanged,
     RecordRejected,
+    TitleMerged,
 )
 from trending_shared.messages import Position, decode
 
@@ -26,7 +27,7 @@ EXAMPLES = Path(__file__).parent / "examples"
 DOCS = Path(__file__).parents[2] / "docs"
 FOR_PEOPLE = {
     *(RecordRejected, FeaturesComputed, ModelRegistered, ModelRefused, DriftDetected),
-    *(PageFetched, PageUnchanged),
+    *(PageFetched, PageUnchanged, TitleMerged),
 }
 PERSONS = "operators"
 

@@ -5,10 +5,16 @@ import asyncio
 from trending_cleaner.cleaner import Cleaner
 from trending_cleaner.handlers import register_handlers
 from trending_cleaner.metrics import CleanerMetrics
-from trending_cleaner.schemas import FACTS, REJECTS, REVIEWS, SIGNALS, TITLES
+from trending_cleaner.schemas import FACTS, MERGED, REJECTS, REVIEWS, SIGNALS, TITLES
 from trending_cleaner.settings import CleanerSettings
 from trending_shared.errors import StoreUnavailable
-from trending_shared.events import RecordRejected, ReviewCleaned, SignalCleaned, TitleCleaned
+from trending_shared.events import (
+    RecordRejected,
+    ReviewCleaned,
+    SignalCleaned,
+    TitleCleaned,
+    TitleMerged,
+)
 from trending_shared.settings import read_settings
 from trending_shared.tables import OffsetTable
 from trending_shared.worker import Base, WorkerApp, worker_app
@@ -24,6 +30,7 @@ def create_app(settings: CleanerSettings | None = None) -> WorkerApp:
         facts=OffsetTable(settings.store, "facts", schema=FACTS, owner="cleaner"),
         signals=OffsetTable(settings.store, "signals", schema=SIGNALS, owner="cleaner"),
         rejects=OffsetTable(settings.store, "rejects", schema=REJECTS, owner="cleaner"),
+        merged=OffsetTable(settings.store, "merged", schema=MERGED, owner="cleaner"),
         metrics=CleanerMetrics(base.registry),
         clock=base.clock,
         code_version=settings.code_version,
@@ -41,6 +48,6 @@ def create_app(settings: CleanerSettings | None = None) -> WorkerApp:
 
     return worker_app(
         base,
-        produces=(TitleCleaned, ReviewCleaned, SignalCleaned, RecordRejected),
+        produces=(TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, RecordRejected),
         ready={"tables": tables_answer},
     )

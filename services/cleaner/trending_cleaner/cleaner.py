@@ -25,6 +25,7 @@ from trending_cleaner.deduplication import (
     Version,
     refusal,
 )
+from trending_cleaner.identities import Identities
 from trending_cleaner.metrics import CleanerMetrics
 from trending_cleaner.schemas import Cleaned, Row, reject_row, row_of
 from trending_shared.clock import Clock
@@ -37,6 +38,7 @@ from trending_shared.events import (
     SignalCleaned,
     SignalScraped,
     TitleCleaned,
+    TitleMerged,
     TitleScraped,
 )
 from trending_shared.messages import Message, Position
@@ -65,8 +67,9 @@ class Cleaner:
     """The handlers of the service; blocking, for a thread.
 
     Every scraped record leads to one event and, however often it is delivered, to one row: of
-    titles, reviews, facts, signals or rejects. Facts that are taken lead to a row only. All
-    handlers raise `StoreUnavailable` when a table's storage doesn't answer.
+    titles, reviews, facts, signals or rejects. Facts that are taken lead to a row only. What a
+    title or facts change in merged titles follows. All handlers raise `StoreUnavailable` when a
+    table's storage doesn't answer.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Cleaner:
         facts: OffsetTable,
         signals: OffsetTable,
         rejects: OffsetTable,
+        merged: OffsetTable,
         metrics: CleanerMetrics,
         clock: Clock,
         code_version: str,
@@ -85,6 +89,13 @@ class Cleaner:
         self._metrics = metrics
         self._clock = clock
         self._code_version = code_version
+        self._identities = Identities(
+            titles=titles,
+            facts=facts,
+            merged=merged,
+            metrics=metrics,
+            code_version=code_version,
+        )
         self._titles = Lane(
             "title",
             "titles",
@@ -116,36 +127,44 @@ class Cleaner:
 
     def on_titles_scraped(
         self, messages: Sequence[Message[TitleScraped]]
-    ) -> list[Message[TitleCleaned | RecordRejected]]:
-        return self._take(messages, self._titles)
+    ) -> list[Message[TitleCleaned | TitleMerged | RecordRejected]]:
+        answers, taken = self._take(messages, self._titles)
+        return [*answers, *self._identities.update(taken)]
 
     def on_reviews_scraped(
         self, messages: Sequence[Message[ReviewScraped]]
     ) -> list[Message[ReviewCleaned | RecordRejected]]:
-        return self._take(messages, self._reviews)
+        return self._take(messages, self._reviews)[0]
 
     def on_facts_scraped(
         self, messages: Sequence[Message[FactsScraped]]
-    ) -> list[Message[RecordRejected]]:
-        return self._take(messages, self._facts)
+    ) -> list[Message[TitleMerged | RecordRejected]]:
+        answers, taken = self._take(messages, self._facts)
+        return [*answers, *self._identities.update(taken)]
 
     def on_signals_scraped(
         self, messages: Sequence[Message[SignalScraped]]
     ) -> list[Message[SignalCleaned | RecordRejected]]:
-        return self._take(messages, self._signals)
+        return self._take(messages, self._signals)[0]
 
     # ------------------------------------------------------------ one batch
 
-    def _take(self, messages: Sequence[Message[S]], lane: Lane[S]) -> list[Message[Any]]:
+    def _take(
+        self, messages: Sequence[Message[S]], lane: Lane[S]
+    ) -> tuple[list[Message[Any]], list[tuple[Message[S], str]]]:
+        """What a batch leads to, and the id that each accepted record has."""
         draft = lane.known.draft()
         now = self._clock.now()
         rows: list[Placed] = []
         rejects: list[Placed] = []
         answers: list[Message[Any]] = []
+        taken: list[tuple[Message[S], str]] = []
         for message in messages:
             event, row = self._answer(message, lane, draft, now)
             if not isinstance(event, CleanFacts):
                 answers.append(message.leads_to(event))
+            if not isinstance(event, RecordRejected):
+                taken.append((message, _id(event)))
             if row is not None:
                 placed = rejects if isinstance(event, RecordRejected) else rows
                 placed.append((_position(message), row))
@@ -153,7 +172,7 @@ class Cleaner:
         self._append(lane.table, lane.name, rows)
         self._append(self._rejects, "rejects", rejects)
         self._count(answers, lane, len(messages))
-        return answers
+        return answers, taken
 
     def _answer(
         self, message: Message[S], lane: Lane[S], draft: Draft, now: datetime

@@ -53,6 +53,11 @@ class CleanerMetrics:
             ["table"],
             registry=registry,
         )
+        self.merged = Counter(
+            "trending_cleaner_merged_total",
+            "Merged titles said anew; many more than cleaned ones means that sources disagree",
+            registry=registry,
+        )
         self.append_seconds = Histogram(
             "trending_cleaner_append_seconds",
             "Time one commit took by table; grows with slow storage and many small files",

@@ -20,6 +20,7 @@ from trending_shared.events import (
     ReviewCleaned,
     SignalCleaned,
     TitleCleaned,
+    TitleMerged,
 )
 from trending_shared.messages import Message
 
@@ -96,6 +97,45 @@ SIGNALS = pa.schema(
     ]
 )
 
+MERGED = pa.schema(
+    [
+        ("title_id", pa.string()),
+        ("resolution", pa.int64()),
+        (
+            "members",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("title_id", pa.string()),
+                        ("source", pa.string()),
+                        ("source_id", pa.string()),
+                        ("described", pa.bool_()),
+                        ("reason", pa.string()),
+                    ]
+                )
+            ),
+        ),
+        ("absorbed_ids", _TEXTS),
+        ("name", pa.string()),
+        ("kind", pa.string()),
+        ("year", pa.int32()),
+        ("genres", _TEXTS),
+        ("plot", pa.string()),
+        ("countries", _TEXTS),
+        ("language", pa.string()),
+        ("runtime_minutes", pa.int32()),
+        ("rating", pa.float64()),
+        ("rating_count", pa.int64()),
+        ("external_ids", _TEXTS),
+        ("licenses", _TEXTS),
+        ("provenance", pa.list_(pa.struct([("field", pa.string()), ("title_id", pa.string())]))),
+        ("content_hash", pa.string()),
+        ("event_id", pa.string()),
+        ("correlation_id", pa.string()),
+        ("code_version", pa.string()),
+    ]
+)
+
 REVIEWS = pa.schema(
     [
         ("review_id", pa.string()),
@@ -155,6 +195,19 @@ def reject_row(
         "review_id": cleaned.review_id if isinstance(cleaned, ReviewCleaned) else None,
         "rejected_at": now,
         **_origin(cause.id, cause.correlation_id, event.page, code_version),
+    }
+
+
+def merged_row(cause: Message[Any], event: TitleMerged, *, code_version: str) -> Row:
+    """A row of `MERGED`; where its fields were found is told by the rows of its members."""
+    return {
+        **event.model_dump(exclude={"provenance"}),
+        "provenance": [
+            {"field": field, "title_id": title_id} for field, title_id in event.provenance.items()
+        ],
+        "event_id": str(cause.id),
+        "correlation_id": str(cause.correlation_id),
+        "code_version": code_version,
     }
 
 
