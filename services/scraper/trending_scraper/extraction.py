@@ -11,6 +11,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from lxml import etree, html  # type: ignore[import-untyped]
 
 from trending_scraper import linked_data, visible_page
+from trending_scraper.scripts import scripts
 from trending_scraper.sources.base import FoundTitle
 
 MAX_SOURCE_ID = 200  # characters; it is part of a Kafka key
@@ -122,15 +123,7 @@ def absolute(base: str, href: str | None) -> str | None:
 
 def title_page(text: str, url: str) -> FoundTitle | None:
     """The title that a page is about, with its reviews; none if it shows none."""
-    root = parse_page(text)
-    if root is None:
-        return None
-    scripts = [
-        script.text or ""
-        for script in root.iter("script")
-        if (script.get("type") or "").strip().lower() == "application/ld+json"
-    ]
-    nodes = linked_data.read_nodes(scripts)
+    nodes = linked_data.read_nodes(scripts(text, "application/ld+json"))
     node = linked_data.find_title(nodes, url)
     if node is not None:
         return FoundTitle(

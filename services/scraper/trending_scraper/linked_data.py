@@ -73,6 +73,10 @@ def types(node: Any) -> set[str]:
 
 def text(value: Any) -> str | None:
     """What a value says: itself, its name, or the first of a list."""
+    if value is None:
+        return None
+    if isinstance(value, str) and value.isascii():
+        return value.strip() or None
     for _ in range(4):
         if isinstance(value, list):
             value = value[0] if value else None
