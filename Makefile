@@ -36,13 +36,17 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(INSTALL) --group dev
 	@touch $@
 
+$(VENV)/installed-bench: $(VENV)/installed-dev
+	$(INSTALL) --group bench
+	@touch $@
+
 install: $(VENV)/installed ## what the demo and the services need
 install-dev: $(VENV)/installed-dev ## and what tests and checks need
 
 lock: | $(UV) ## add what is missing to constraints.txt (ARGS=--upgrade resolves it anew)
 	@cp constraints.txt constraints.new
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
-	  --overrides overrides.txt --group dev packages.txt --output-file constraints.new $(ARGS)
+	  --overrides overrides.txt --group dev --group bench packages.txt --output-file constraints.new $(ARGS)
 	{ echo "# One set of versions for all packages; made by \`make lock\`."; \
 	  grep -vE '^(-e|\./|file:|#|trending-)' constraints.new; } > constraints.txt
 	@rm constraints.new
@@ -58,7 +62,7 @@ test-kill: $(VENV)/installed-dev ## each service and the broker killed in mid-wa
 test-s3: $(VENV)/installed-dev ## the store's promises on a real S3 server (needs Go once)
 	$(BIN)/python tests/s3_server.py $(BIN)/python -m pytest tests/shared/test_storage.py tests/shared/test_tables.py tests/shared/test_registry.py
 
-bench: $(VENV)/installed-dev ## events a second and requests a second, one table
+bench: $(VENV)/installed-bench ## events, requests and pages a second, one table
 	$(BIN)/python -m benchmarks $(ARGS)
 
 check: fmt-check lint types check-imports docs-check ## every contract a machine can check

@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,7 @@ from benchmarks.events import measure_cleaner, measure_featurizer
 from benchmarks.requests import measure_gateway
 from benchmarks.results import Result, as_json, as_table
 from benchmarks.rounds import Bench
+from benchmarks.scraping import measure_scraper
 from trending_cli.embedded_kafka import EmbeddedKafka
 from trending_shared.errors import TrendingError
 from trending_shared.logs import configure_logs
@@ -27,6 +29,7 @@ progress = Console(stderr=True)
 
 
 class Name(StrEnum):
+    scraper = "scraper"
     cleaner = "cleaner"
     featurizer = "featurizer"
     gateway = "gateway"
@@ -41,17 +44,21 @@ def main(
     ] = 2.0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
-    """Events a second through cleaner and featurizer, requests a second through the gateway.
+    """Pages through the scraper, events through the house, requests through the gateway.
 
-    Takes about three minutes on two free cores, and needs no network. What the figures mean is
+    Takes about seven minutes on two free cores, and needs no network. What the figures mean is
     written in `benchmarks/__init__.py`. KAFKA_BOOTSTRAP_SERVERS may name a Kafka that no house
     lives on.
     """
     signal.signal(signal.SIGTERM, _terminated)  # so that what was started is stopped
     configure_logs(service="benchmarks", level="WARNING")  # on stderr
+    names = set(only or Name)
     try:
-        with tempfile.TemporaryDirectory(prefix="trending-bench-") as home, _bench(home) as bench:
-            results = asyncio.run(_measure(bench, set(only or Name), seconds))
+        with (
+            tempfile.TemporaryDirectory(prefix="trending-bench-") as home,
+            _bench(home, names) as bench,
+        ):
+            results = asyncio.run(_measure(bench, names, seconds))
     except TrendingError as error:
         progress.print(f"error: {error}", style="red", highlight=False, markup=False)
         raise typer.Exit(1) from error
@@ -62,9 +69,9 @@ def main(
 
 
 @contextmanager
-def _bench(home: str) -> Iterator[Bench]:
+def _bench(home: str, names: AbstractSet[Name]) -> Iterator[Bench]:
     folder = Path(home)
-    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+    if names == {Name.scraper} or os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield Bench(folder, read_settings(KafkaSettings), _tell)
         return
     with EmbeddedKafka(folder, on_progress=_tell) as kafka:
@@ -72,8 +79,10 @@ def _bench(home: str) -> Iterator[Bench]:
         yield Bench(folder, settings, _tell)
 
 
-async def _measure(bench: Bench, names: set[Name], seconds: float) -> list[Result]:
+async def _measure(bench: Bench, names: AbstractSet[Name], seconds: float) -> list[Result]:
     results: list[Result] = []
+    if Name.scraper in names:
+        results.append(await asyncio.to_thread(measure_scraper, bench))
     if Name.cleaner in names:
         results.append(await measure_cleaner(bench))
     if Name.featurizer in names:

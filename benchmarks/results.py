@@ -26,6 +26,8 @@ class Result:
     p99_ms: float | None = None
     caller_ms: float | None = None
     """CPU time of the load generator for each of them."""
+    megabytes: tuple[float, ...] = ()
+    """Most memory in use after a quarter, a half and all of the work."""
     references: tuple["Result", ...] = ()
 
     @property
@@ -53,6 +55,7 @@ def _plain(result: Result) -> dict[str, Any]:
         "p50_ms": _rounded(result.p50_ms),
         "p99_ms": _rounded(result.p99_ms),
         "caller_ms": _rounded(result.caller_ms),
+        "megabytes": [_rounded(value) for value in result.megabytes],
         "references": [
             {**_plain(reference), "share": _rounded(result.rate / reference.rate)}
             for reference in result.references
@@ -63,14 +66,16 @@ def _plain(result: Result) -> dict[str, Any]:
 def as_table(results: Sequence[Result]) -> Table:
     """Each result, and below it what it is compared with."""
     costs = [result.caller_ms for result in results if result.caller_ms is not None]
-    caption = "CPU ms: of the process, for each one; share: of the reference's rate."
+    caption = (
+        "CPU ms: of the process, for each one; share: of the reference's rate; "
+        "\nMB: most memory after a quarter, a half and all of the work."
+    )
     if costs:
         caption += (
             f"\nThe callers' own CPU time: {min(costs):.2f} to {max(costs):.2f} ms a request."
         )
     table = Table(
-        title=f"Events, requests or texts a second, medians of {len(results[0].rates)} rounds, "
-        f"on {os.cpu_count()} cores",
+        title=f"Medians of {len(results[0].rates)} rounds, on {os.cpu_count()} cores",
         caption=caption,
         title_justify="left",
         caption_justify="left",
@@ -78,7 +83,7 @@ def as_table(results: Sequence[Result]) -> Table:
         padding=(0, 1, 0, 0),
     )
     table.add_column("what", no_wrap=True)
-    for name in ("a second", "rounds", "share", "CPU ms", "p50 ms", "p99 ms"):
+    for name in ("a second", "rounds", "share", "CPU ms", "p50 ms", "p99 ms", "MB"):
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         table.add_row(f"[bold]{result.name}", *_cells(result))
@@ -97,6 +102,7 @@ def _cells(result: Result, share: str = "") -> list[str]:
             "" if value is None else f"{value:.2f}"
             for value in (result.cpu_ms, result.p50_ms, result.p99_ms)
         ),
+        "–".join(f"{value:.0f}" for value in result.megabytes),
     ]
 
 
