@@ -6,6 +6,7 @@ idempotent producer keeps the order of each partition across its own retries, an
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -22,6 +23,7 @@ from trending_shared.settings import KafkaSettings
 log = structlog.get_logger()
 
 MAX_RECORD = 1_000_000  # bytes; the broker's own default limit is 1 MiB
+STOP_WITHIN = timedelta(seconds=10)  # for the last records; what stops us kills us after 45 s
 
 
 class RawPublisher(Protocol):
@@ -54,8 +56,10 @@ class KafkaPublisher:
         code_version: str,
         registry: CollectorRegistry,
         clock: Clock | None = None,
+        stop_within: timedelta = STOP_WITHIN,
     ) -> None:
         self._kafka = kafka
+        self._stop_within = stop_within
         self._service = service
         self._code_version = code_version
         self._clock = clock or SystemClock()
@@ -99,9 +103,17 @@ class KafkaPublisher:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._producer:
-            await self._producer.stop()
-            self._producer = None
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        try:
+            async with asyncio.timeout(self._stop_within.total_seconds()):
+                await producer.stop()
+        except TimeoutError:
+            # An idempotent producer never gives a record up, so without Kafka it never stops. What
+            # it holds was acknowledged to nobody: what led to it is read again.
+            log.warning("publisher_abandoned", seconds=self._stop_within.total_seconds())
+            await producer.client.close()
 
     async def publish(self, messages: Iterable[Message[Any]]) -> None:
         """Send messages, each to its class's topic under its key; keep their order for each key.

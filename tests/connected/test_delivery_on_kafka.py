@@ -1,6 +1,8 @@
 """Delivery on a real broker: what is committed, what is read again, what waits, what is parked."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -12,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from prometheus_client import CollectorRegistry
 
+from trending_cli.embedded_kafka import EmbeddedKafka
 from trending_shared.clock import SystemClock
 from trending_shared.delivery import Answer, Consumer
 from trending_shared.errors import BrokerUnavailable, Rejected, Unavailable
@@ -368,3 +371,25 @@ async def test_a_run_of_dead_letters_stops_the_consumer_and_leaves_the_rest(
     under_way = at_once or 1
     assert 5 <= len(await bench.records(bench.dlq)) < 5 + under_way
     assert await bench.lag() >= 45
+
+
+# ---------------------------------------------------------------- stopping
+
+
+async def test_a_publisher_stops_although_kafka_is_gone(fresh_kafka: EmbeddedKafka) -> None:
+    kafka = KafkaSettings(bootstrap_servers=fresh_kafka.address)
+    await ensure_topics([topic_spec(TitleScraped)], kafka.connection, 1)
+    publisher = KafkaPublisher(
+        kafka,
+        service="test",
+        code_version="test",
+        registry=CollectorRegistry(),
+        stop_within=timedelta(seconds=1),
+    )
+    async with publisher:
+        assert fresh_kafka.pid is not None
+        os.kill(fresh_kafka.pid, signal.SIGKILL)
+        held = asyncio.create_task(publisher.publish([first_message(a_title_scraped())]))
+        await asyncio.sleep(0)
+    assert not held.done()  # it was told neither that the event is stored nor that it isn't
+    held.cancel()
