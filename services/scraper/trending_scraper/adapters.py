@@ -5,7 +5,11 @@ from collections.abc import Mapping
 from trending_scraper.addresses import authority
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.sources.base import Source
+from trending_scraper.sources.feeds import Feed
+from trending_scraper.sources.omdb import Omdb
 from trending_scraper.sources.schema_org import SchemaOrgSite
+from trending_scraper.sources.tmdb import Tmdb
+from trending_scraper.sources.trakt import Trakt
 from trending_scraper.sources.tvmaze import Tvmaze
 from trending_scraper.sources.wikidata import Wikidata
 from trending_scraper.sources.wikimedia import Wikimedia
@@ -16,7 +20,11 @@ from trending_shared.sources import SourceEntry, read_catalogue
 
 ADAPTERS: Mapping[str, type[Source]] = {
     "demo": SchemaOrgSite,
+    "feeds": Feed,
+    "omdb": Omdb,
     "schema_org": SchemaOrgSite,
+    "tmdb": Tmdb,
+    "trakt": Trakt,
     "tvmaze": Tvmaze,
     "wikidata": Wikidata,
     "wikimedia": Wikimedia,

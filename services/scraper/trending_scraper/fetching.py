@@ -207,7 +207,7 @@ class HttpFetcher:
         unmodified = answer.status == 304 and answer.conditional
         if answer.status in GONE:
             raise PageGone(f"{answer.url} answers {answer.status}")
-        if answer.status >= 500 or answer.status in NOT_NOW:
+        if answer.status >= 500 or answer.status in NOT_NOW | request.not_now:
             raise SourceUnavailable(f"{answer.url} answers {answer.status}")
         if answer.status != 200 and not unmodified:
             raise PageRefused(f"{answer.url} answers {answer.status}")

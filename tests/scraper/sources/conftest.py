@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,12 @@ from trending_shared.clock import FrozenClock
 
 
 @pytest.fixture
-async def crawl(site: MisbehavingSite, clock: FrozenClock) -> AsyncIterator[Callable[[str], Crawl]]:
+async def crawl(site: MisbehavingSite, clock: FrozenClock) -> AsyncIterator[Callable[..., Crawl]]:
     """Makes crawls of sources of the catalogue, which stand on the test's site instead."""
+
+    def of(name: str, **changes: Any) -> Crawl:
+        return Crawl(a_source(name, site.url(""), **changes), fetcher, waiting.waits)
+
     waiting = Waiting(clock)
     network = GuardedNetwork(allowed=[site.host])
     async with HttpFetcher(
@@ -25,4 +30,4 @@ async def crawl(site: MisbehavingSite, clock: FrozenClock) -> AsyncIterator[Call
         clock=clock,
         page_timeout=timedelta(seconds=30),
     ) as fetcher:
-        yield lambda name: Crawl(a_source(name, site.url("")), fetcher, waiting.waits)
+        yield of

@@ -2,7 +2,8 @@
 
 `fixtures/<source>/cases.yaml` lists answers (written by hand: no source's own texts), the jobs they
 answer, and what is to be read from them: `titles` and `facts` by id, `reviews` by their title's id,
-`signals`, `follow`, `next_url`, or the name of an `error`. A source joins by adding its folder.
+`signals`, `follow`, `next_url`, or the name of an `error`. A source joins by adding its folder;
+`options.yaml` stands for what an operator writes into the entry of a site of his own.
 """
 
 import json
@@ -82,8 +83,9 @@ class Case:
 
 
 def source_of(name: str) -> Source:
-    entry = CATALOGUE[name]
-    return a_source(name, entry.base or ELSEWHERE, key=KEY, hosts=entry.hosts)
+    entry, options = CATALOGUE[name], FIXTURES / name / "options.yaml"
+    own = {"options": yaml.safe_load(options.read_text())} if options.exists() else {}
+    return a_source(name, entry.base or ELSEWHERE, key=KEY, hosts=entry.hosts, **own)
 
 
 def read_cases(name: str) -> Iterator[Case]:

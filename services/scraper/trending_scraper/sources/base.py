@@ -44,6 +44,7 @@ class PageRequest:
             to the settings.
         conditional: whether "not modified" will do as an answer. Not for a page that leads to
             others: what it leads to may have changed although it hasn't.
+        not_now: further statuses by which this site asks us to come back later.
     """
 
     url: str
@@ -53,6 +54,7 @@ class PageRequest:
     robots: bool = True
     delay: timedelta | None = None
     conditional: bool = False
+    not_now: AbstractSet[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
