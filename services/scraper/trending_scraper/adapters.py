@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from trending_scraper.addresses import authority
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.sources.base import Source
+from trending_scraper.sources.csv_file import CsvFile
 from trending_scraper.sources.feeds import Feed
+from trending_scraper.sources.imdb import Imdb
 from trending_scraper.sources.omdb import Omdb
 from trending_scraper.sources.schema_org import SchemaOrgSite
 from trending_scraper.sources.tmdb import Tmdb
@@ -19,8 +21,10 @@ from trending_shared.settings import setting_value
 from trending_shared.sources import SourceEntry, read_catalogue
 
 ADAPTERS: Mapping[str, type[Source]] = {
+    "csv_file": CsvFile,
     "demo": SchemaOrgSite,
     "feeds": Feed,
+    "imdb": Imdb,
     "omdb": Omdb,
     "schema_org": SchemaOrgSite,
     "tmdb": Tmdb,

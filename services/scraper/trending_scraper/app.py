@@ -10,6 +10,7 @@ from trending_scraper.authors import Authors, author_key
 from trending_scraper.fetches import Fetches
 from trending_scraper.fetching import HttpFetcher
 from trending_scraper.handlers import register_handlers
+from trending_scraper.imported import ImportedFirst
 from trending_scraper.metrics import ScraperMetrics
 from trending_scraper.pacing import Pacing
 from trending_scraper.raw_pages import RawPages
@@ -27,6 +28,7 @@ from trending_shared.events import (
     SignalScraped,
     TitleScraped,
 )
+from trending_shared.imports import HOST as IMPORTS
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
 from trending_shared.worker import Base, WorkerApp, worker_app
@@ -50,7 +52,7 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
     store = ObjectStore.at(settings.store)
     scraper = Scraper(
         sources=sources,
-        fetcher=fetcher,
+        fetcher=ImportedFirst(fetcher, store=store, clock=base.clock),
         raw_pages=RawPages(store),
         fetches=Fetches(store),
         authors=Authors(hash_key(settings)),
@@ -80,7 +82,7 @@ def user_agent(settings: ScraperSettings, sources: Sequence[Source]) -> str:
         SettingInvalid: a site that isn't ours would be visited without a contact.
     """
     foreign = {host for source in sources for host in source.hosts}
-    foreign -= settings.allowed_private_hosts
+    foreign -= settings.allowed_private_hosts | {IMPORTS}
     if foreign and not settings.contact:
         raise SettingInvalid(
             "SCRAPER_CONTACT: a URL or mail address is needed before visiting "
