@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt --overrides overrides.txt
 MANIFESTS := constraints.txt overrides.txt packages.txt pyproject.toml $(wildcard */pyproject.toml services/*/pyproject.toml)
-CODE := shared services cli demo tests benchmarks docs/generate.py
+CODE := shared services cli demo tests benchmarks docs notebooks/execute.py
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -89,7 +89,15 @@ docs: $(VENV)/installed-dev ## event schemas, AsyncAPI and the table of events, 
 docs-check: $(VENV)/installed-dev
 	$(BIN)/python docs/generate.py --check
 
+cards: $(VENV)/installed-dev ## data cards of all sources and of the demo's dataset
+	folder=$$(mktemp -d) && $(BIN)/python docs/demo_store.py $$folder && \
+	  STORE_URL=file://$$folder $(BIN)/trending quality cards --folder docs/data-cards; \
+	  status=$$?; rm -rf $$folder; exit $$status
+
+notebook: $(VENV)/installed-dev ## execute the notebook on the demo's catalogue (CATALOGUE=file.csv for another)
+	CATALOGUE=$(CATALOGUE) $(BIN)/python notebooks/execute.py notebooks/explore.ipynb $(if $(CATALOGUE),notebooks/explore.local.ipynb)
+
 clean: ## remove the environment and everything a run has left
 	rm -rf $(VENV) .trending .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help demo up install install-dev lock test test-kill test-s3 bench check fmt fmt-check lint types check-imports docs docs-check clean
+.PHONY: help demo up install install-dev lock test test-kill test-s3 bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean

@@ -21,7 +21,7 @@ COMMANDS = [
     *(["topics", name] for name in ("list", "lag", "tail")),
     *(["dlq", name] for name in ("list", "show", "replay")),
     *(["models", name] for name in ("list", "show", "train", "promote", "rollback")),
-    ["quality", "report"],
+    *(["quality", name] for name in ("report", "cards")),
 ]
 JOB = "0b5f3c1e-0000-4000-8000-000000000000"
 TRENDING = [sys.executable, "-m", "trending_cli.main"]

@@ -103,3 +103,60 @@ def report(
         console.print(shown(f"the page: {folder}/report.html"), soft_wrap=True)
     if fail_on and made.fails(fail_on):
         raise typer.Exit(Exit.FAILED)
+
+
+@app.command()
+def cards(
+    folder: Annotated[
+        Path, typer.Option(help="Where the cards are, and the folder notes.", file_okay=False)
+    ] = Path("docs/data-cards"),
+    dataset: Annotated[
+        str, typer.Option(help="The snapshot that numbers are of: its id, or `newest`.")
+    ] = "newest",
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; status 1 if a card is stale.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a data card of every source and of a dataset; what people know is in the notes."""
+    from trending_cli.quality import material as rows
+    from trending_cli.quality.cards import stale_lines, write_cards
+    from trending_cli.quality.languages import detect_language
+    from trending_cli.quality.reporting import make_report
+    from trending_shared.sources import read_catalogue
+
+    common = clients.settings()
+    catalogue = read_catalogue(common.sources_file)
+    store = ObjectStore.at(common.store)
+    try:
+        manifest = rows.snapshot_named(store, dataset)
+    except rows.NothingToReport as error:
+        raise fail(str(error), Exit.NOT_FOUND) from error
+    made = make_report(
+        rows.read_snapshot(store, manifest, tell),
+        None,
+        catalogue=catalogue,
+        detect=detect_language,
+        now=manifest.created_at,
+        code_version=common.code_version,
+        tell=tell,
+    )
+    notes = {file.stem: file.read_text() for file in sorted((folder / "notes").glob("*.md"))}
+    stale: list[str] = []
+    for name, text in write_cards(manifest, made, catalogue, notes).items():
+        file = folder / name
+        if file.exists():
+            stale += stale_lines(str(file), file.read_text(), text)
+        else:
+            stale.append(f"{file}: there was no such card")
+        if not check:
+            file.write_text(text)
+    if as_json:
+        print_json({"dataset_id": manifest.dataset_id, "stale": stale})
+    else:
+        for line in stale:
+            console.print(shown(line), soft_wrap=True)
+        if not stale:
+            console.print("every card says what it would say now")
+    if check and stale:
+        raise typer.Exit(Exit.FAILED)
