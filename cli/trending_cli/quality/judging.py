@@ -283,7 +283,7 @@ def _judge_drift(found: DriftMeasure) -> Check:
     name: str = "drift of numbers" if numbers else "drift of categories"
     unit: Unit = "PSI" if numbers else "bits"
     said = (
-        f"{found.feature} lies {shown(found.score, unit)} from the reference; chance alone stays "
+        f"{found.feature}: {shown(found.score, unit)} from the reference; chance alone stays "
         f"below {shown(found.chance, unit)} in 99 of 100 samples"
     )
     return _check(
