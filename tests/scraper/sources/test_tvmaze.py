@@ -108,6 +108,27 @@ async def test_what_changed_is_asked_for_at_the_pace_that_the_catalogue_says(
     assert tvmaze.refused == [(site.url("/shows/8"), "PageGone")]
 
 
+async def test_a_broken_show_or_field_is_left_out_and_its_neighbours_stay(
+    site: MisbehavingSite, crawl: Callable[[str], Crawl]
+) -> None:
+    odd = a_show(
+        2, genres="Drama", rating=[], network="One", externals=7, premiered=None, weight=-1
+    )
+    shows = [a_show(1), None, "a show", {"id": "x", "name": "X"}, a_show(2**70), odd, a_show(3)]
+    site.at("/shows?page=0", as_json(shows))
+    tvmaze = crawl("tvmaze")
+    await tvmaze.do("/shows?page=0")
+    assert [title.source_id for title in tvmaze.told(TitleScraped)] == ["1", "2", "3"]
+    assert tvmaze.told(TitleScraped)[1].title.model_dump(exclude_defaults=True) == {
+        "name": "Show 2",
+        "kind": "show",
+        "genres": ("Drama", "Scripted"),
+        "plot": "<p>The story of the number 2.</p>",
+        "language": "English",
+        "external_ids": {"tvmaze": "2"},
+    }
+
+
 async def test_too_many_requests_are_waited_out(
     site: MisbehavingSite, crawl: Callable[[str], Crawl]
 ) -> None:

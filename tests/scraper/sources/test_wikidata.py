@@ -140,6 +140,28 @@ async def test_items_are_found_by_the_ids_of_others_also_where_they_have_two(
     }
 
 
+async def test_a_broken_row_or_value_is_left_out_and_its_neighbours_stay(
+    site: MisbehavingSite, crawl: Callable[[str], Crawl]
+) -> None:
+    film = {"type": "literal", "value": "http://www.wikidata.org/entity/Q11424"}
+    rows: list[Any] = [
+        {"item": {"value": f"{WD}Q10"}, "classes": film, "seconds": {"value": "1e9"}},
+        {"item": {"value": "_:b0"}, "classes": film},
+        {"item": {"value": f"{WD}Q11"}, "classes": 7, "began": {"value": "unknown"}},
+        *("", None, [], {"item": None}),
+        {"item": {"value": f"{WD}Q12"}, "classes": film, "imdb": {"value": "tt12 OR 1=1"}},
+    ]
+    answered = json.dumps({"results": {"bindings": rows}})
+    site.otherwise = lambda target, headers: answer(answered, content_type="application/json")
+    crawled = crawl("wikidata")
+    await crawled.do("/sparql#shows/2026-11")
+    assert facts(crawled) == {
+        "Q10": {"kind": "film", "external_ids": {"wikidata": "Q10"}},
+        "Q11": {"external_ids": {"wikidata": "Q11"}},
+        "Q12": {"kind": "film", "external_ids": {"wikidata": "Q12"}},
+    }
+
+
 async def test_events_name_the_job_rather_than_the_query(
     site: MisbehavingSite, crawl: Callable[[str], Crawl]
 ) -> None:
