@@ -80,8 +80,8 @@ class RawTitle(Frozen):
     external_ids: dict[str, str] = Field(
         default={},
         description="what others call it, by scheme: imdb, tmdb (`movie/550` or `tv/1399`: films "
-        "and shows share its numbers), tvmaze, thetvdb, trakt, wikidata, wikipedia "
-        "(`en:Dark_(TV_series)`)",
+        "and shows share its numbers), trakt (likewise `movie/12` or `show/1390`), tvmaze, "
+        "thetvdb, wikidata, wikipedia (`en:Dark_(TV_series)`)",
     )
 
 

@@ -46,7 +46,7 @@ _SCHEMES: Mapping[str, Callable[[str], str | None]] = {
     "imdb": _of_form(r"tt\d{7,10}"),
     "thetvdb": _of_form(_NUMBER),
     "tmdb": _of_form(rf"(?:movie|tv)/{_NUMBER}"),
-    "trakt": _of_form(_NUMBER),
+    "trakt": _of_form(rf"(?:movie|show)/{_NUMBER}"),
     "tvmaze": _of_form(_NUMBER),
     "wikidata": _of_form(rf"Q{_NUMBER}"),
     "wikipedia": _article,

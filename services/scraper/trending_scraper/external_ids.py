@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _FORMS: Mapping[str, re.Pattern[str]] = {
-    "imdb": re.compile(r"tt[0-9]{5,10}"),
+    "imdb": re.compile(r"tt[0-9]{7,10}"),
     "tmdb": re.compile(r"(movie|tv)/[1-9][0-9]{0,9}"),
     "trakt": re.compile(r"(movie|show)/[1-9][0-9]{0,9}"),
     "tvmaze": _NUMBER,
