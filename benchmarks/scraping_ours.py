@@ -25,6 +25,7 @@ from trending_scraper.fetches import Fetches
 from trending_scraper.fetching import HttpFetcher
 from trending_scraper.metrics import ScraperMetrics
 from trending_scraper.pacing import Pacing
+from trending_scraper.quotas import Quotas
 from trending_scraper.raw_pages import RawPages
 from trending_scraper.scraping import Scraper
 from trending_scraper.settings import ScraperSettings
@@ -122,6 +123,7 @@ async def crawl(way: str, base: str, pages: int, meter: Meter) -> None:
                     fetcher=fetcher,
                     raw_pages=RawPages(store),
                     fetches=Fetches(store),
+                    quotas=Quotas(store, clock=SystemClock()),
                     authors=Authors(b"of a benchmark: "),
                     metrics=ScraperMetrics(CollectorRegistry()),
                 )

@@ -189,7 +189,8 @@ def _group_channels(party: Party) -> Iterable[tuple[str, dict[str, Any]]]:
             "address": f"{{topic}}-{party.name}-retry-{{delay}}",
             "description": f"Messages that {party.name} couldn't handle yet, bytes and headers as "
             "they came, with `trending-due`, `trending-attempt`, `trending-reason`, "
-            "`trending-detail` and `trending-origin` beside them. One partition, 7 days.",
+            "`trending-detail` and `trending-origin` beside them, and `trending-until` and "
+            "`trending-since` where they wait for a time. One partition, 7 days.",
             "parameters": {
                 "topic": topics,
                 "delay": {"description": "the pause before the next attempt", "enum": _pauses()},

@@ -7,6 +7,8 @@ batch was handled, postponed or parked. What comes out of a handler is published
     handled    the handler returned; its messages are published
     postponed  it can't work now: `<topic>-<group>-retry-<delay>`; a record that isn't due yet
                pauses its partition
+    waiting    it can't work before a time that its error names: it goes through the same topics
+               until then, and no attempt is used up
     parked     it can never work (`Rejected`, undecodable, retries used up):
                `<topic>-<group>-dlq`, with the reason
     declined   parked too, but an everyday thing (`Declined`)
@@ -42,7 +44,7 @@ from trending_shared.progress import DeliveryMetrics, Progress, measure_lag
 from trending_shared.publishing import Publisher
 from trending_shared.reading import Reader
 from trending_shared.topics import RETRY_DELAYS, retry_topic
-from trending_shared.unhandled import OURS, Halted, Unhandled, due_at
+from trending_shared.unhandled import OURS, Halted, Unhandled, due_at, waits_until
 
 log = structlog.get_logger()
 
@@ -247,6 +249,10 @@ class Consumer:
                 due = due_at(record)
                 if due and due > self.clock.now():
                     rewinds[partition] = (record.offset, due)
+                    continue
+                until = waits_until(record)
+                if until and until > self.clock.now():
+                    await self._unhandled.wait_on(record, until)
                     continue
                 try:
                     message = decode(

@@ -8,6 +8,7 @@
 Services add their own leaves beside the subject that raises them.
 """
 
+from datetime import datetime
 from typing import Self
 
 
@@ -29,7 +30,11 @@ class Declined(Rejected):
 
 
 class Unavailable(TrendingError):
-    """Can't work now, and may work later."""
+    """Can't work now, and may work later: not before `not_before`, if that is known."""
+
+    def __init__(self, *args: object, not_before: datetime | None = None) -> None:
+        super().__init__(*args)
+        self.not_before = not_before
 
 
 class Undecodable(Rejected):

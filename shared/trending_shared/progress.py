@@ -18,7 +18,7 @@ class DeliveryMetrics:
         self.events = Counter(
             "trending_events_consumed_total",
             "Events by outcome; parked means a person must look, declined that none needs to, "
-            "postponed that something is down",
+            "postponed that something is down, waiting that its time hasn't come",
             ["topic", "outcome"],
             registry=registry,
         )

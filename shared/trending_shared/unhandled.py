@@ -16,6 +16,7 @@ from trending_shared.errors import (
     EventTooLarge,
     Rejected,
     TrendingError,
+    Unavailable,
     Undecodable,
 )
 from trending_shared.messages import Position
@@ -28,9 +29,13 @@ log = structlog.get_logger()
 DUE = "trending-due"  # milliseconds since 1970: not to be tried before
 ATTEMPT = "trending-attempt"  # the number of the next attempt, from 1
 REASON = "trending-reason"  # the error's name
+UNTIL = "trending-until"  # milliseconds since 1970: not to be handled before, due or not
+SINCE = "trending-since"  # milliseconds since 1970: when it was first told to wait
 DETAIL = "trending-detail"  # what the error said
 ORIGIN = "trending-origin"  # where the message first lay: topic:partition:offset
-OURS = frozenset({DUE, ATTEMPT, REASON, DETAIL, ORIGIN})
+OURS = frozenset({DUE, ATTEMPT, UNTIL, SINCE, REASON, DETAIL, ORIGIN})
+
+LONGEST_WAIT = timedelta(days=7)
 
 _MAX_DETAIL = 2000  # bytes
 _LARGE, _MOST_HEADERS = 512, 50  # what a record that hardly fits keeps of key and headers
@@ -81,7 +86,15 @@ class Unhandled:
             await self.postpone(record, error)
 
     async def postpone(self, record: Record, error: Exception) -> None:
-        """Have a record tried again after the next delay; park it when all are used up."""
+        """Have a record tried again, after the next delay or when the error says.
+
+        The next delay uses up an attempt, and when all are used up the record is parked. Waiting
+        until a time that is known uses up none, but in all may not take longer than LONGEST_WAIT.
+        """
+        until = error.not_before if isinstance(error, Unavailable) else None
+        if until and until > self._clock.now() and self._delays:
+            await self._wait(record, error, until)
+            return
         attempt = _attempt(record)
         if attempt > len(self._delays):
             await self.park(record, error)
@@ -97,7 +110,8 @@ class Unhandled:
                 value=record.value,
                 headers=[
                     *_foreign_headers(record),
-                    (DUE, str(int(due.timestamp() * 1000)).encode()),
+                    *((SINCE, value) for name, value in record.headers if name == SINCE and value),
+                    (DUE, _milliseconds(due)),
                     (ATTEMPT, str(attempt + 1).encode()),
                     *_why(error, origin),
                 ],
@@ -108,6 +122,49 @@ class Unhandled:
         self._metrics.events.labels(topic, "postponed").inc()
         log.warning(
             "event_postponed", origin=origin, attempt=attempt, due=due.isoformat(), **_said(error)
+        )
+
+    async def _wait(self, record: Record, error: Exception, until: datetime) -> None:
+        origin = _origin(record)
+        since = _time(record, SINCE) or self._clock.now()
+        if until - since > LONGEST_WAIT:
+            await self.park(record, error)
+            return
+        headers = [
+            *_foreign_headers(record),
+            (UNTIL, _milliseconds(until)),
+            (SINCE, _milliseconds(since)),
+            (ATTEMPT, str(_attempt(record)).encode()),
+            *_why(error, origin),
+        ]
+        try:
+            await self._hop(record, headers, until)
+        except EventTooLarge as too_large:
+            await self.park(record, too_large)
+            return
+        self._metrics.events.labels(origin.split(":")[0], "waiting").inc()
+        log.info("event_waits", origin=origin, until=until.isoformat(), **_said(error))
+
+    async def wait_on(self, record: Record, until: datetime) -> None:
+        """Have a record that waits for a later time than its topic's delay go on waiting."""
+        headers = [(name, value or b"") for name, value in record.headers if name != DUE]
+        await self._hop(record, headers, until)
+
+    async def _hop(
+        self, record: Record, headers: Sequence[tuple[str, bytes]], until: datetime
+    ) -> None:
+        """One step of a wait.
+
+        The delay of each topic is constant, so what waits there is due in order; taking the longest
+        that fits into the rest keeps steps few, and a short wait from standing behind a long one.
+        """
+        now = self._clock.now()
+        delay = max((d for d in self._delays if d <= until - now), default=min(self._delays))
+        await self._publisher.publish_raw(
+            retry_topic(_origin(record).split(":")[0], self._group, delay),
+            key=record.key,
+            value=record.value,
+            headers=[*headers, (DUE, _milliseconds(now + delay))],
         )
 
     async def park(self, record: Record, error: Exception) -> None:
@@ -160,8 +217,21 @@ class Unhandled:
 
 def due_at(record: Record) -> datetime | None:
     """When a postponed record may be tried again; none for any other record."""
-    text = _header(record, DUE)
+    return _time(record, DUE)
+
+
+def waits_until(record: Record) -> datetime | None:
+    """Before when a record isn't to be handled, though it may be due; none for any other record."""
+    return _time(record, UNTIL)
+
+
+def _time(record: Record, name: str) -> datetime | None:
+    text = _header(record, name)
     return datetime.fromtimestamp(int(text) / 1000, UTC) if text and text.isdigit() else None
+
+
+def _milliseconds(time: datetime) -> bytes:
+    return str(int(time.timestamp() * 1000)).encode()
 
 
 def _attempt(record: Record) -> int:

@@ -475,6 +475,56 @@ async def test_a_documented_api_is_asked_at_its_own_pace_and_without_its_robots_
     assert waiting.waits == [0.2, 0.2]
 
 
+async def test_a_site_that_answers_429_without_a_time_is_asked_more_slowly(
+    site: MisbehavingSite, fetch: Fetch, waiting: Waiting
+) -> None:
+    site.at("/titles/1", answer(status=429), answer("a page"))
+    with pytest.raises(SourceUnavailable):
+        await fetch()
+    await fetch()
+    await fetch()
+    assert waiting.waits == [1.0, 2.0, 1.9]
+
+
+async def test_a_site_that_is_broken_is_left_alone_and_tried_again_by_one(
+    site: MisbehavingSite, fetch: Fetch, clock: FrozenClock
+) -> None:
+    site.at("/robots.txt", answer("", content_type="text/plain"))
+    site.at("/titles/1", *[answer(status=500)] * 6, answer("a page"))
+    for _ in range(5):
+        with pytest.raises(SourceUnavailable, match="500"):
+            await fetch()
+    for _ in range(3):
+        with pytest.raises(SourceUnavailable, match="left alone") as refused:
+            await fetch()
+    assert site.asked.count("/titles/1") == 5
+    assert refused.value.not_before == clock.now() + timedelta(seconds=30)
+    clock.advance(timedelta(seconds=30))
+    with pytest.raises(SourceUnavailable, match="500"):
+        await fetch()
+    clock.advance(timedelta(minutes=1))
+    assert (await fetch()).body == b"a page"
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        answer(status=404),
+        answer(status=429),
+        answer(status=503, headers={"Retry-After": "0"}),
+        answer("?", content_type="image/png"),
+    ],
+)
+async def test_a_site_that_answers_isnt_broken_whatever_it_says(
+    site: MisbehavingSite, fetch: Fetch, behaviour: Behaviour
+) -> None:
+    site.at("/titles/1", behaviour)
+    for _ in range(8):
+        with pytest.raises(TrendingError) as refused:
+            await fetch()
+        assert "left alone" not in str(refused.value)
+
+
 # ---------------------------------------------------------------- keys of the user's own
 
 KEY = "s3cret/key=of mine"

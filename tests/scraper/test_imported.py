@@ -11,6 +11,7 @@ from trending_scraper.authors import Authors
 from trending_scraper.fetches import Fetches
 from trending_scraper.imported import ImportedFirst
 from trending_scraper.metrics import ScraperMetrics
+from trending_scraper.quotas import Quotas
 from trending_scraper.raw_pages import RawPages
 from trending_scraper.scraping import Scraper
 from trending_scraper.settings import ScraperSettings
@@ -49,6 +50,7 @@ async def test_a_part_becomes_titles_that_lead_back_to_its_rows(store: ObjectSto
         fetcher=a_fetcher(store),
         raw_pages=RawPages(store),
         fetches=Fetches(store),
+        quotas=Quotas(store, clock=FrozenClock(FETCHED_AT)),
         authors=Authors(b"a key of this test"),
         metrics=ScraperMetrics(CollectorRegistry()),
     )

@@ -145,12 +145,50 @@ async def test_a_pause_asked_for_while_others_wait_holds_for_them_too(clock: Fro
     assert waits == [1.0, 15.0]
 
 
+async def test_a_host_that_is_overloaded_is_asked_half_as_often_up_to_once_a_minute(
+    clock: FrozenClock,
+) -> None:
+    pacing, waits = Pacing(clock=clock, sleep=Waiting(clock)), []
+    for _ in range(9):
+        async with pacing.turn(HOST, timedelta(seconds=0.3)) as waited:
+            waits.append(waited)
+        pacing.slow_down(HOST, clock.now())
+    assert waits == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+
+
+async def test_each_good_answer_makes_the_wait_a_little_shorter_until_the_usual_one(
+    clock: FrozenClock,
+) -> None:
+    pacing, waits = Pacing(clock=clock, sleep=Waiting(clock)), []
+    async with pacing.turn(HOST, timedelta(seconds=0.8)):
+        pacing.slow_down(HOST, clock.now())
+    for _ in range(10):
+        async with pacing.turn(HOST, timedelta(seconds=0.8)) as waited:
+            waits.append(round(waited, 3))
+        pacing.speed_up(HOST)
+    assert waits == [1.6, 1.5, 1.4, 1.3, 1.2, 1.1, 1.0, 0.9, 0.8, 0.8]
+
+
+async def test_of_answers_to_requests_under_way_together_only_one_slows_us_down(
+    clock: FrozenClock,
+) -> None:
+    pacing = Pacing(clock=clock, sleep=Waiting(clock))
+    began = clock.now()
+    async with pacing.turn(HOST, SECOND):
+        clock.advance(SECOND)
+    for _ in range(4):
+        pacing.slow_down(HOST, began)
+    async with pacing.turn(HOST, SECOND) as waited:
+        assert waited == 1.0  # two seconds after the start, one of which has gone by
+
+
 async def test_a_pause_beyond_our_patience_makes_the_host_unavailable(clock: FrozenClock) -> None:
     pacing = Pacing(clock=clock, sleep=Waiting(clock))
     pacing.hold(HOST, timedelta(hours=1))
-    with pytest.raises(SourceUnavailable, match="2026-11-01T13:00:00"):
+    with pytest.raises(SourceUnavailable, match="2026-11-01T13:00:00") as refused:
         async with pacing.turn(HOST, timedelta()):
             pytest.fail("the host asked to be left alone")
+    assert refused.value.not_before == FETCHED_AT + timedelta(hours=1)
     clock.advance(timedelta(hours=1))
     async with pacing.turn(HOST, timedelta()) as waited:
         assert waited == 0.0

@@ -80,6 +80,33 @@ async def test_a_site_that_doesnt_answer_is_asked_again_after_a_minute(clock: Fr
     assert (await robots.rules(ORIGIN, HOSTS)).allow(f"{ORIGIN}/a")
 
 
+async def test_a_site_that_cant_say_is_asked_less_and_less_often_and_jobs_are_told_when(
+    clock: FrozenClock,
+) -> None:
+    answers = Answers(None)
+    robots = Robots(answers, clock=clock)
+    pauses = []
+    for _ in range(8):
+        with pytest.raises(SourceUnavailable) as refused:
+            await robots.rules(ORIGIN, HOSTS)
+        assert refused.value.not_before is not None
+        pauses.append((refused.value.not_before - clock.now()).total_seconds() / 60)
+        clock.at = refused.value.not_before
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert len(answers.asked) == 8
+
+
+async def test_a_site_that_names_a_time_is_asked_for_its_rules_then(clock: FrozenClock) -> None:
+    at = clock.now() + timedelta(hours=3)
+
+    async def busy(url: str, hosts: AbstractSet[str]) -> RobotsFile:
+        raise SourceUnavailable("busy", not_before=at)
+
+    with pytest.raises(SourceUnavailable) as refused:
+        await Robots(busy, clock=clock).rules(ORIGIN, HOSTS)
+    assert refused.value.not_before == at
+
+
 async def test_old_rules_stay_in_force_while_new_ones_cant_be_had(clock: FrozenClock) -> None:
     answers = Answers(RobotsFile(200, b"User-agent: *\nDisallow: /private/\n"), RobotsFile(503))
     robots = Robots(answers, clock=clock)

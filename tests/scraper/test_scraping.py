@@ -21,6 +21,7 @@ from trending_scraper.fetching import Fetcher, HttpFetcher
 from trending_scraper.handlers import register_handlers
 from trending_scraper.metrics import ScraperMetrics
 from trending_scraper.pacing import Pacing
+from trending_scraper.quotas import Quotas
 from trending_scraper.raw_pages import RawPages
 from trending_scraper.scraping import (
     RecordTooLarge,
@@ -28,7 +29,7 @@ from trending_scraper.scraping import (
     TooManyRecords,
     UnknownSource,
 )
-from trending_scraper.sources.base import PageUnparsable, Source
+from trending_scraper.sources.base import PageUnparsable, Source, SourceUnavailable
 from trending_scraper.testing import (
     FETCHED_AT,
     Behaviour,
@@ -78,7 +79,13 @@ ALIEN = {
 class House:
     """A scraper with everything around it at hand."""
 
-    def __init__(self, fetcher: Fetcher, source: Source, store: ObjectStore | None = None) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        source: Source,
+        store: ObjectStore | None = None,
+        clock: FrozenClock | None = None,
+    ) -> None:
         self.registry = CollectorRegistry()
         self.store = store or ObjectStore.at("memory:///")
         self.scraper = Scraper(
@@ -86,6 +93,7 @@ class House:
             fetcher=fetcher,
             raw_pages=RawPages(self.store),
             fetches=Fetches(self.store),
+            quotas=Quotas(self.store, clock=clock or FrozenClock(FETCHED_AT)),
             authors=Authors(b"a key of this test"),
             metrics=ScraperMetrics(self.registry),
         )
@@ -351,7 +359,7 @@ async def house_at(
 ) -> AsyncIterator[Callable[..., House]]:
     fetchers: list[HttpFetcher] = []
 
-    def make(*, allowed: bool = True) -> House:
+    def make(*, allowed: bool = True, **changes: Any) -> House:
         network = GuardedNetwork(allowed=[site.host] if allowed else [])
         fetcher = HttpFetcher(
             transport=partial(GuardedTransport, network),
@@ -361,7 +369,7 @@ async def house_at(
             page_timeout=timedelta(seconds=30),
         )
         fetchers.append(fetcher)
-        return House(fetcher, a_source("demo", site.url("")))
+        return House(fetcher, a_source("demo", site.url(""), **changes), clock=clock)
 
     yield make
     for fetcher in fetchers:
@@ -597,6 +605,21 @@ async def test_what_is_damaged_in_the_store_is_fetched_again(
     house.store.put(key, b"{")
     again = await house.scraper.on_scrape_job(message)
     assert [one.id for one in again] == [one.id for one in first]
+    assert site.asked.count("/titles/1") == 2
+
+
+async def test_a_source_with_a_daily_limit_is_asked_no_more_often_than_that(
+    site: MisbehavingSite, clock: FrozenClock, house_at: Callable[..., House]
+) -> None:
+    site.at("/titles/1", answer(a_detail_page()))
+    house = house_at(daily_limit=2)
+    job = delivered(a_job_at(site))
+    for _ in range(3):
+        await house.scraper.on_scrape_job(job)  # asks once
+    await house.does(a_job_at(site))
+    with pytest.raises(SourceUnavailable, match="2 requests a day") as refused:
+        await house.does(a_job_at(site))
+    assert refused.value.not_before == FETCHED_AT.replace(hour=0) + timedelta(days=1)
     assert site.asked.count("/titles/1") == 2
 
 

@@ -1,5 +1,6 @@
 """What becomes of each message of a batch, decided without a broker."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from trending_shared.clock import FrozenClock
@@ -15,7 +18,7 @@ from trending_shared.errors import BrokerUnavailable, Rejected, Unavailable
 from trending_shared.events import TitleScraped
 from trending_shared.messages import Message, first_message
 from trending_shared.testing import CollectingPublisher, a_title_cleaned, a_title_scraped
-from trending_shared.unhandled import Halted
+from trending_shared.unhandled import LONGEST_WAIT, Halted
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -149,6 +152,116 @@ async def test_retries_go_through_longer_pauses_and_end_in_the_dead_letters() ->
         house.clock.advance(timedelta(minutes=30))
     assert topics == ["retry-10s", "retry-2m", "retry-10m", "dlq"]
     assert headers["trending-attempt"] == b"4"
+
+
+class GateClosed(Unavailable):
+    """A test's own outage whose end is known."""
+
+
+def closed_for(wait: timedelta) -> House:
+    """A house whose handler lets nothing through until `wait` has gone by."""
+    house = House()
+    opens = NOW + wait
+
+    def handle(messages: Sequence[Message[TitleScraped]]) -> list[Message[Any]]:
+        if house.clock.now() < opens:
+            raise GateClosed("closed", not_before=opens)
+        return house.handle(messages)
+
+    house.consumer.on(TitleScraped, handle)
+    return house
+
+
+async def follow(house: House, record: Record) -> list[tuple[str, datetime]]:
+    """Deliver a record and what becomes of it until it is handled or parked; where it was, when."""
+    way: list[tuple[str, datetime]] = []
+    while True:
+        before = len(house.publisher.raw)
+        rewinds = await house.consumer.deliver([record])
+        for _, due in rewinds.values():
+            house.clock.at = due
+        if rewinds:
+            continue
+        if len(house.publisher.raw) == before:
+            return way
+        topic, key, value, headers = house.publisher.raw[-1]
+        way.append((topic.removeprefix("titles-scraped-cleaner-"), house.clock.now()))
+        if topic.endswith("-dlq"):
+            return way
+        record = Record(len(way), value, list(headers.items()), topic=topic, key=key)
+
+
+async def test_what_cannot_work_before_a_time_waits_for_it_in_the_longest_steps_that_fit() -> None:
+    house = closed_for(timedelta(minutes=25, seconds=15))
+    way = await follow(house, a_record("a", 5))
+    assert [step.removeprefix("retry-") for step, _ in way] == [
+        *("10m", "10m", "2m", "2m"),
+        *("10s",) * 8,
+    ]
+    assert house.cleaned == ["a"]
+    assert len(house.batches) == 1, "it was handled once, when its time had come"
+    assert house.count("waiting") == 1
+
+
+@given(seconds=st.integers(1, 7 * 86400))
+@settings(max_examples=25, deadline=None)
+def test_a_wait_ends_soon_after_its_time_and_takes_few_steps(seconds: int) -> None:
+    house = closed_for(timedelta(seconds=seconds))
+    way = asyncio.run(follow(house, a_record("a", 5)))
+    assert house.cleaned == ["a"]
+    assert (
+        timedelta() <= house.clock.now() - NOW - timedelta(seconds=seconds) <= timedelta(seconds=10)
+    )
+    assert len(way) <= seconds / 600 + 4 + 12 + 1
+
+
+async def test_a_wait_uses_up_no_attempt() -> None:
+    house = closed_for(timedelta(hours=1))
+    way = await follow(house, a_record("later-1", 5))
+    tried = [step for step, at in way if at >= NOW + timedelta(hours=1)]
+    assert tried == ["retry-10s", "retry-2m", "retry-10m", "dlq"]
+    assert house.publisher.raw[-1][3]["trending-origin"] == b"titles-scraped:0:5"
+
+
+async def test_a_wait_says_why_as_long_as_it_lasts() -> None:
+    house = closed_for(timedelta(minutes=25))
+    record = a_record("a", 5)
+    await follow(house, record)
+    for *_, key, value, headers in house.publisher.raw:
+        assert (key, value) == (record.key, record.value)
+        assert headers["trending-reason"] == b"GateClosed"
+        assert headers["trending-attempt"] == b"1"
+        assert headers["ce_type"] == b"trending.TitleScraped.v1"
+
+
+async def test_a_wait_beyond_all_measure_is_parked_with_its_reason() -> None:
+    house = closed_for(LONGEST_WAIT + timedelta(seconds=1))
+    ((topic, _),) = await follow(house, a_record("a", 5))
+    assert topic == "dlq"
+    assert house.publisher.raw[-1][3]["trending-reason"] == b"GateClosed"
+
+
+async def test_waits_that_never_end_are_parked_in_the_end() -> None:
+    house = House()
+
+    def handle(messages: Sequence[Message[TitleScraped]]) -> list[Message[Any]]:
+        raise GateClosed("closed", not_before=house.clock.now() + timedelta(hours=20))
+
+    house.consumer.on(TitleScraped, handle)
+    way = await follow(house, a_record("a", 5))
+    assert way[-1][0] == "dlq"
+    assert way[-1][1] - NOW == pytest.approx(LONGEST_WAIT, abs=timedelta(hours=20))
+
+
+async def test_a_time_that_has_passed_is_no_reason_to_wait() -> None:
+    house = House()
+
+    def handle(messages: Sequence[Message[TitleScraped]]) -> list[Message[Any]]:
+        raise GateClosed("closed", not_before=NOW)
+
+    house.consumer.on(TitleScraped, handle)
+    way = await follow(house, a_record("a", 5))
+    assert [step for step, _ in way] == ["retry-10s", "retry-2m", "retry-10m", "dlq"]
 
 
 async def test_a_record_that_is_not_due_holds_its_own_partition_only() -> None:

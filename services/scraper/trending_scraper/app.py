@@ -13,6 +13,7 @@ from trending_scraper.handlers import register_handlers
 from trending_scraper.imported import ImportedFirst
 from trending_scraper.metrics import ScraperMetrics
 from trending_scraper.pacing import Pacing
+from trending_scraper.quotas import Quotas
 from trending_scraper.raw_pages import RawPages
 from trending_scraper.robots import AGENT
 from trending_scraper.scraping import Scraper
@@ -55,6 +56,7 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
         fetcher=ImportedFirst(fetcher, store=store, clock=base.clock),
         raw_pages=RawPages(store),
         fetches=Fetches(store),
+        quotas=Quotas(store, clock=base.clock),
         authors=Authors(hash_key(settings)),
         metrics=ScraperMetrics(base.registry),
     )

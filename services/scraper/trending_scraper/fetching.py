@@ -16,6 +16,7 @@ import httpx
 import stamina
 
 from trending_scraper.addresses import HostNotAllowed, authority
+from trending_scraper.breaker import Breaker
 from trending_scraper.pacing import Pacing, polite_delay, retry_after
 from trending_scraper.robots import MAX_BYTES, Robots, RobotsDenied, RobotsFile
 from trending_scraper.sources.base import (
@@ -172,6 +173,7 @@ class HttpFetcher:
         )
         self._timeouts = {"timeout": timeout.as_dict()}
         self._page_timeout = page_timeout.total_seconds()
+        self._breaker = Breaker(clock=clock)
         self._robots = Robots(self._ask_robots, clock=clock)
         self._transports: dict[str, httpx.AsyncBaseTransport] = {}
         self._retrying = stamina.AsyncRetryingCaller(
@@ -257,20 +259,41 @@ class HttpFetcher:
     ) -> Answer:
         """Ask again when a busy site says when to; its pause then holds for everyone."""
         for _ in range(ATTEMPTS):
+            self._breaker.check(host)
             try:
                 answer = await self._retrying(self._ask_in_turn, request, host, delay, wanted)
             except TROUBLE as error:
+                self._breaker.failed(host)
                 # One about our own side of the protocol quotes what we sent.
                 ours = isinstance(error, httpcore.LocalProtocolError)
                 said = type(error).__name__ if ours else hushed(repr(error), request)
                 raise SourceUnavailable(f"{request.url}: {said}") from None
-            if answer.status not in SLOW_DOWN:
-                break
+            except SourceUnavailable as error:
+                if error.not_before is None:  # or else the host asked for patience
+                    self._breaker.failed(host)
+                raise
+            except Rejected:
+                self._breaker.answered(host)
+                raise
             pause = retry_after(answer.headers.get("retry-after"), self._clock.now())
-            if pause is None:
-                break
-            self._pacing.hold(host, pause)  # the next turn waits, or gives up if it's too long
+            self._learn(host, answer, pause)
+            if answer.status not in SLOW_DOWN or pause is None:
+                break  # or else the next turn waits, or gives up if that would be too long
         return answer
+
+    def _learn(self, host: str, answer: Answer, pause: timedelta | None) -> None:
+        """Have pace and circuit follow what a host answers."""
+        if answer.status in SLOW_DOWN:
+            began = self._clock.now() - timedelta(seconds=answer.seconds)
+            self._pacing.slow_down(host, began)
+            if pause is not None:
+                self._pacing.hold(host, pause)
+        else:
+            self._pacing.speed_up(host)
+        if answer.status >= 500 and pause is None:
+            self._breaker.failed(host)
+        else:
+            self._breaker.answered(host)
 
     async def _ask_in_turn(
         self, request: PageRequest, host: str, delay: timedelta | None, wanted: Wanted

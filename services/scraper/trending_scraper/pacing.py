@@ -1,7 +1,10 @@
 """How fast a host is visited: one after another, not before it likes, few at once.
 
 A host's own word counts: Crawl-delay in its robots.txt, Retry-After (RFC 9110, section 10.2.3) for
-how long it is left alone.
+how long it is left alone. And so does what it can't take: on 429 or 503 the time between two starts
+doubles, to FIRST_SLOWDOWN at least and LONGEST_DELAY at most; each other answer takes SPEEDUP off
+again, until the host's usual delay is reached. Of the answers to requests that were on their way
+together only one doubles it, as in TCP.
 """
 
 import asyncio
@@ -18,6 +21,8 @@ from trending_shared.clock import Clock
 Sleep = Callable[[float], Awaitable[None]]
 
 LONGEST_DELAY = timedelta(seconds=60)
+FIRST_SLOWDOWN = timedelta(seconds=1)
+SPEEDUP = timedelta(seconds=0.1)
 LONGEST_RETRY_AFTER = timedelta(days=1)
 EVER = datetime.min.replace(tzinfo=UTC)
 
@@ -61,6 +66,11 @@ class Host:
     )
     last_start: datetime = EVER
     held_until: datetime = EVER
+    delay: timedelta = timedelta()
+    """The host's usual one, as whoever came last had it."""
+    slowed: timedelta = timedelta()
+    """What the host's answers ask for; nothing while it can take what comes."""
+    slowed_at: datetime = EVER
 
 
 class Pacing:
@@ -91,6 +101,20 @@ class Pacing:
         known = self._host(host)
         known.held_until = max(known.held_until, self._clock.now() + pause)
 
+    def slow_down(self, host: str, began: datetime) -> None:
+        """A request that began then was too much for the host."""
+        known = self._host(host)
+        if began < known.slowed_at:
+            return
+        known.slowed_at = self._clock.now()
+        doubled = max(2 * max(known.slowed, known.delay), FIRST_SLOWDOWN)
+        known.slowed = min(doubled, LONGEST_DELAY)
+
+    def speed_up(self, host: str) -> None:
+        """A request wasn't too much for the host."""
+        known = self._host(host)
+        known.slowed = max(known.slowed - SPEEDUP, timedelta())
+
     @asynccontextmanager
     async def turn(self, host: str, delay: timedelta | None = None) -> AsyncIterator[float]:
         """Wait for a turn and keep one of the host's connections for the body of the `with`.
@@ -106,19 +130,20 @@ class Pacing:
             SourceUnavailable: the host asked to be left alone for longer than our patience.
         """
         known = self._host(host)
-        delay = self.default_delay if delay is None else delay
+        delay = known.delay = self.default_delay if delay is None else delay
         came = self._clock.now()
         async with known.slots:
             while True:
                 now = self._clock.now()
                 if known.held_until - now > self.patience:
                     raise SourceUnavailable(
-                        f"{host} asked to be left alone until {known.held_until.isoformat()}"
+                        f"{host} asked to be left alone until {known.held_until.isoformat()}",
+                        not_before=known.held_until,
                     )
                 # Taken before the wait, so that of many who wait no two get the same turn.
                 start = max(now, known.held_until)
                 if known.last_start is not EVER:
-                    start = max(start, known.last_start + delay)
+                    start = max(start, known.last_start + max(delay, known.slowed))
                 known.last_start = start
                 if start > now:
                     await self._sleep((start - now).total_seconds())

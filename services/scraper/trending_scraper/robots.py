@@ -1,7 +1,10 @@
 """What a site's robots.txt lets us visit, and how often: RFC 9309, and Crawl-delay.
 
 A missing file allows everything (section 2.3.1.3). A file that can't be had now allows nothing for
-now (2.3.1.4), which is "not now" and not "never". Rules are kept for a day (2.4).
+now (2.3.1.4), which is "not now" and not "never"; the RFC would let us take it as missing after 30
+days, we don't. Rules are kept for a day (2.4), and longer only while newer ones can't be had. A
+site that can't say is asked again after a minute, then after twice as long each time, up to an
+hour.
 """
 
 import asyncio
@@ -20,6 +23,7 @@ AGENT = "trending-now"  # our product token, which robots.txt files may name
 MAX_BYTES = 512 * 1024  # section 2.5 asks for 500 KiB at least; what lies beyond is ignored
 KEPT_FOR = timedelta(hours=24)
 ASKED_AGAIN_AFTER = timedelta(minutes=1)
+LONGEST_PAUSE = timedelta(hours=1)
 
 
 class RobotsDenied(Declined):
@@ -71,6 +75,7 @@ class Entry:
     until: datetime | None = None
     rules: Rules | None = None
     trouble: str = ""
+    pause: timedelta = ASKED_AGAIN_AFTER
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -95,7 +100,7 @@ class Robots:
         """The rules of `http://host:port`.
 
         Raises:
-            SourceUnavailable: nobody knows them now; for a minute that is the answer to everyone.
+            SourceUnavailable: nobody knows them now; says when they are asked for again.
         """
         entry = self._entries.setdefault(origin, Entry())
         async with entry.asking:
@@ -103,10 +108,11 @@ class Robots:
             if entry.until is None or entry.until <= now:
                 try:
                     entry.rules = rules_of(await self._ask(f"{origin}/robots.txt", hosts))
-                    entry.until = now + KEPT_FOR
+                    entry.until, entry.pause = now + KEPT_FOR, ASKED_AGAIN_AFTER
                 except SourceUnavailable as error:
-                    entry.until = now + ASKED_AGAIN_AFTER
+                    entry.until = max(now + entry.pause, error.not_before or now)
+                    entry.pause = min(2 * entry.pause, LONGEST_PAUSE)
                     entry.trouble = str(error)  # older rules, if there are any, stay in force
             if entry.rules is None:
-                raise SourceUnavailable(entry.trouble)
+                raise SourceUnavailable(entry.trouble, not_before=entry.until)
             return entry.rules

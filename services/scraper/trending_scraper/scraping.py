@@ -10,6 +10,7 @@ from trending_scraper.authors import Authors
 from trending_scraper.fetches import Fetch, Fetches
 from trending_scraper.fetching import Fetcher, Known
 from trending_scraper.metrics import ScraperMetrics
+from trending_scraper.quotas import Quotas
 from trending_scraper.raw_pages import RawPages
 from trending_scraper.sources.base import Extracted, FetchedPage, FoundReview, FoundTitle, Source
 from trending_shared.errors import ObjectMissing, Rejected, TrendingError
@@ -55,6 +56,7 @@ class Scraper:
         fetcher: Fetcher,
         raw_pages: RawPages,
         fetches: Fetches,
+        quotas: Quotas,
         authors: Authors,
         metrics: ScraperMetrics,
     ) -> None:
@@ -62,6 +64,7 @@ class Scraper:
         self._fetcher = fetcher
         self._raw_pages = raw_pages
         self._fetches = fetches
+        self._quotas = quotas
         self._authors = authors
         self._metrics = metrics
 
@@ -96,6 +99,8 @@ class Scraper:
         request = source.plan(job)
         last, kept = await asyncio.to_thread(self._look_back, message)
         if kept is None:
+            if source.entry.daily_limit is not None:
+                await asyncio.to_thread(self._quotas.take, source.name, source.entry.daily_limit)
             known = Known(last.page.url, last.etag, last.last_modified) if last else None
             fetched = await self._fetcher.fetch(
                 request, hosts=source.hosts, known=known if request.conditional else None

@@ -15,6 +15,7 @@ from trending_scraper.authors import Authors
 from trending_scraper.fetches import Fetches
 from trending_scraper.fetching import Fetcher, Known, PageGone
 from trending_scraper.metrics import ScraperMetrics
+from trending_scraper.quotas import Quotas
 from trending_scraper.raw_pages import RawPages
 from trending_scraper.scraping import Scraper
 from trending_scraper.settings import ScraperSettings
@@ -201,6 +202,7 @@ class Crawl:
             fetcher=fetcher,
             raw_pages=RawPages(store),
             fetches=Fetches(store),
+            quotas=Quotas(store, clock=FrozenClock(FETCHED_AT)),
             authors=Authors(b"a key of this test"),
             metrics=ScraperMetrics(CollectorRegistry()),
         )

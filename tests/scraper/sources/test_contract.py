@@ -26,6 +26,7 @@ from trending_scraper.addresses import authority
 from trending_scraper.authors import Authors
 from trending_scraper.fetches import Fetches
 from trending_scraper.metrics import ScraperMetrics
+from trending_scraper.quotas import Quotas
 from trending_scraper.raw_pages import RawPages
 from trending_scraper.scraping import Scraper
 from trending_scraper.sources.base import (
@@ -36,6 +37,7 @@ from trending_scraper.sources.base import (
     Source,
 )
 from trending_scraper.testing import FETCHED_AT, CannedFetcher, a_source
+from trending_shared.clock import FrozenClock
 from trending_shared.errors import Rejected
 from trending_shared.events import EVENTS, ScrapeJob
 from trending_shared.messages import Message
@@ -76,6 +78,7 @@ class Case:
             ),
             raw_pages=RawPages(store),
             fetches=Fetches(store),
+            quotas=Quotas(store, clock=FrozenClock(FETCHED_AT)),
             authors=Authors(b"a key of this test"),
             metrics=ScraperMetrics(CollectorRegistry()),
         )
