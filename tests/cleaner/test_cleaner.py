@@ -202,7 +202,7 @@ def test_a_review_that_changed_is_a_new_row_and_the_same_one_again_a_duplicate(
         delivered(a_review_scraped(review_source_id="r1"), offset=0),
         delivered(a_review_scraped(review_source_id="r1"), offset=1),
         delivered(a_review_scraped(review_source_id="r1", text="Loud."), offset=2),
-        delivered(a_review_scraped(review_source_id="r2"), offset=3),
+        delivered(a_review_scraped(review_source_id="r2", text="Silent."), offset=3),
     ]
     answers = house.cleaner.on_reviews_scraped(batch)
     assert reasons(answers) == ["cleaned", "DuplicateReview", "cleaned", "cleaned"]

@@ -27,6 +27,7 @@ from trending_cleaner.deduplication import (
 )
 from trending_cleaner.identities import Identities
 from trending_cleaner.metrics import CleanerMetrics
+from trending_cleaner.near_duplicates import KnownReviews
 from trending_cleaner.schemas import Cleaned, Row, reject_row, row_of
 from trending_shared.clock import Clock
 from trending_shared.errors import Rejected
@@ -49,7 +50,9 @@ log = structlog.get_logger()
 S = TypeVar("S", TitleScraped, ReviewScraped, FactsScraped, SignalScraped)
 Placed = tuple[Position, Row]
 # No line of log for each of them.
-_EVERYDAY = frozenset({"DuplicateTitle", "DuplicateReview", "DuplicateFacts"})
+_EVERYDAY = frozenset(
+    {"DuplicateTitle", "DuplicateReview", "DuplicateFacts", "NearDuplicateReview"}
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class Cleaner:
             metrics=metrics,
             code_version=code_version,
         )
+        self._known_reviews = KnownReviews(reviews, rejects)
         self._titles = Lane(
             "title",
             "titles",
@@ -134,6 +138,8 @@ class Cleaner:
     def on_reviews_scraped(
         self, messages: Sequence[Message[ReviewScraped]]
     ) -> list[Message[ReviewCleaned | RecordRejected]]:
+        self._known_reviews.read()
+        self._identities.read()
         return self._take(messages, self._reviews)[0]
 
     def on_facts_scraped(
@@ -181,7 +187,10 @@ class Cleaner:
         cleaned: Cleaned | None = None
         try:
             cleaned = lane.clean(message.event, now)
-            verdict = draft.judge(_id(cleaned), _version(message, cleaned))
+            version = _version(message, cleaned)
+            if isinstance(cleaned, ReviewCleaned):
+                self._compare(message, cleaned, draft.verdict(cleaned.review_id, version))
+            verdict = draft.judge(_id(cleaned), version)
             if problem := refusal(lane.record, verdict):
                 raise problem
         except Rejected as error:
@@ -194,6 +203,12 @@ class Cleaner:
         if verdict is Verdict.AGAIN:
             return cleaned, None
         return cleaned, row_of(message, cleaned, code_version=self._code_version)
+
+    def _compare(self, message: Message[Any], review: ReviewCleaned, verdict: Verdict) -> None:
+        """Refuse a review that repeats another one; one that is in the table stays there."""
+        if verdict is Verdict.NEW:
+            same_title = self._identities.same_title(review.title_id)
+            self._known_reviews.judge(message.id, review, same_title)
 
     def _append(self, table: OffsetTable, name: str, rows: Sequence[Placed]) -> None:
         if not rows:

@@ -127,17 +127,24 @@ class History:
 
     def judge(self, record_id: str, version: Version) -> Verdict:
         """Say what a record is, and remember it."""
+        verdict = self.verdict(record_id, version)
+        if verdict is Verdict.NEW:
+            self.learn(record_id, version)
+        elif verdict is Verdict.DUPLICATE:
+            self.saw(record_id, version.at)
+        return verdict
+
+    def verdict(self, record_id: str, version: Version) -> Verdict:
+        """Say what a record would be."""
         last_seen, versions = self._get(record_id)
         if any(
             known.event == version.event and known.content == version.content for known in versions
         ):
             return Verdict.AGAIN
         if version.content in _in_force(versions, version.at):
-            self.saw(record_id, version.at)
             return Verdict.DUPLICATE
         if versions and version.at < last_seen:
             return Verdict.OUTDATED
-        self.learn(record_id, version)
         return Verdict.NEW
 
     def learn(self, record_id: str, version: Version) -> None:
@@ -193,8 +200,15 @@ class Recent:
 class Draft:
     """What is known while a batch is judged; it becomes known for good when the tables have it."""
 
-    def __init__(self, judge: Callable[[str, Version], Verdict], rejected: Container[int]) -> None:
+    def __init__(
+        self,
+        judge: Callable[[str, Version], Verdict],
+        rejected: Container[int],
+        *,
+        verdict: Callable[[str, Version], Verdict] | None = None,
+    ) -> None:
         self.judge = judge
+        self.verdict = verdict or judge  # the latter without remembering, where that differs
         self._rejected = rejected
         self._rejected_now: set[int] = set()
 
@@ -248,7 +262,8 @@ class KnownVersions:
         for record_id, content_hash, event_id, at in _rows(self._rows):
             version = Version(at, int(content_hash, 16), _short(event_id))
             self.history.learn(record_id, version)
-        return Draft(self.history.draft().judge, self._rejected)
+        draft = self.history.draft()
+        return Draft(draft.judge, self._rejected, verdict=draft.verdict)
 
 
 class KnownEvents:

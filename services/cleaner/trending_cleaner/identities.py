@@ -40,6 +40,18 @@ class Identities:
         self._metrics = metrics
         self._code_version = code_version
 
+    def read(self) -> None:
+        """Learn what was appended since, by whomever.
+
+        Raises:
+            StoreUnavailable: a table's storage didn't answer.
+        """
+        self._known.read()
+
+    def same_title(self, title_id: str) -> set[str]:
+        """The members of the title that this one was last said to be of, it among them."""
+        return self._known.same_title(title_id)
+
     def update(self, told: Sequence[tuple[Message[Any], str]]) -> list[Message[TitleMerged]]:
         """What has to be said after a batch whose rows are in the tables.
 

@@ -63,6 +63,7 @@ class KnownTitles:
         self._titles = Follower(titles, [*_TELLING, "plot"])
         self._facts = Follower(facts, _TELLING)
         self._merged = Follower(merged, _SAID)
+        self._looked_up: dict[str, list[Row]] = {}
         self.resolution = 0
 
     def close(self) -> None:
@@ -74,6 +75,7 @@ class KnownTitles:
         Raises:
             StoreUnavailable: a table's storage didn't answer.
         """
+        self._looked_up.clear()
         for described, follower in ((1, self._titles), (0, self._facts)):
             for batch in follower.new_batches():
                 self._learn_tellings(batch.to_pylist(), described)
@@ -101,35 +103,30 @@ class KnownTitles:
         """What these titles can be recognised by."""
         found = []
         for title_id in title_ids:
-            rows = self._rows(
-                "SELECT described, first_at, name, body FROM tellings WHERE title_id = ? "
-                "ORDER BY described DESC",
-                title_id,
-            )
-            if rows:
-                described, first_at, name, body = rows[0]
-                ids = self._rows("SELECT id FROM ids WHERE title_id = ?", title_id)
+            if rows := self._tellings(title_id):
                 found.append(
                     Told(
                         title_id=title_id,
-                        source=json.loads(body)["source"],
-                        first_at=first_at,
-                        described=bool(described),
-                        name=name,
-                        ids=frozenset(id for (id,) in ids),
+                        source=rows[0]["source"],
+                        first_at=rows[0]["first_at"],
+                        described=rows[0]["described"],
+                        name=rows[0]["name_key"],
+                        ids=frozenset(id for row in rows for id in row["external_ids"]),
                     )
                 )
         return found
 
     def tellings(self, title_ids: Iterable[str]) -> list[Row]:
         """The newest row of each of these titles in each table, as `merging.merge` takes them."""
-        return [
-            {**json.loads(body), "described": bool(described), "first_at": first_at}
-            for title_id in title_ids
-            for described, first_at, body in self._rows(
-                "SELECT described, first_at, body FROM tellings WHERE title_id = ?", title_id
-            )
-        ]
+        return [row for title_id in title_ids for row in self._tellings(title_id)]
+
+    def same_title(self, title_id: str) -> set[str]:
+        """What was last said to be one title with this one, which is among it."""
+        query = (
+            "SELECT theirs.title_id FROM members AS its JOIN members AS theirs USING (merged_id) "
+            "WHERE its.title_id = ?"
+        )
+        return {title_id, *(one for (one,) in self._rows(query, title_id))}
 
     def said(self, title_id: str) -> Said | None:
         """What was said last of a merged title."""
@@ -143,18 +140,26 @@ class KnownTitles:
 
     def _beside(self, title_id: str) -> set[str]:
         beside: set[str] = set()
-        for (id,) in self._rows("SELECT id FROM ids WHERE title_id = ?", title_id):
-            beside.update(self._few("SELECT DISTINCT title_id FROM ids WHERE id = ?", id))
-        for (name,) in self._rows("SELECT name FROM tellings WHERE title_id = ?", title_id):
-            if name:
+        for row in self._tellings(title_id):
+            for id in row["external_ids"]:
+                beside.update(self._few("SELECT DISTINCT title_id FROM ids WHERE id = ?", id))
+            if row["name_key"]:
                 query = "SELECT DISTINCT title_id FROM tellings WHERE name = ?"
-                beside.update(self._few(query, name))
-        for (merged_id,) in self._rows(
-            "SELECT merged_id FROM members WHERE title_id = ?", title_id
-        ):
-            query = "SELECT title_id FROM members WHERE merged_id = ?"
-            beside.update(one for (one,) in self._rows(query, merged_id))
-        return beside
+                beside.update(self._few(query, row["name_key"]))
+        return beside | self.same_title(title_id)
+
+    def _tellings(self, title_id: str) -> list[Row]:
+        """The description, then the facts."""
+        if title_id not in self._looked_up:
+            self._looked_up[title_id] = [
+                {**json.loads(body), "described": bool(described), "first_at": at, "name_key": name}
+                for described, at, name, body in self._rows(
+                    "SELECT described, first_at, name, body FROM tellings WHERE title_id = ? "
+                    "ORDER BY described DESC",
+                    title_id,
+                )
+            ]
+        return self._looked_up[title_id]
 
     def _few(self, query: str, what: str) -> Sequence[str]:
         rows = self._rows(f"{query} LIMIT {_NEIGHBOURS + 1}", what)
