@@ -87,7 +87,22 @@ signals = sa.Table(
     sa.Index("signals_by_day", "day"),
 )
 
-# What titles, and the subjects of signals, are called elsewhere: those that share one are the same.
+# Which title each title was last said to be, and what that is called elsewhere.
+identities = sa.Table(
+    "identities",
+    metadata,
+    sa.Column("title_id", sa.String(32), primary_key=True),
+    sa.Column("merged_id", sa.String(32), nullable=False, index=True),
+    sa.Column("resolution", sa.BigInteger, nullable=False),
+)
+identity_ids = sa.Table(
+    "identity_ids",
+    metadata,
+    sa.Column("merged_id", sa.String(32), primary_key=True),
+    sa.Column("external_id", sa.String(300), primary_key=True, index=True),
+)
+
+# What a title, or the subject of a signal, is called elsewhere by its own source.
 external_ids = sa.Table(
     "external_ids",
     metadata,

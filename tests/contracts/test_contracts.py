@@ -19,7 +19,6 @@ from trending_shared.events import (
     PageFetched,
     PageUnchanged,
     RecordRejected,
-    TitleMerged,
 )
 from trending_shared.messages import Position, decode
 
@@ -27,7 +26,7 @@ EXAMPLES = Path(__file__).parent / "examples"
 DOCS = Path(__file__).parents[2] / "docs"
 FOR_PEOPLE = {
     *(RecordRejected, FeaturesComputed, ModelRegistered, ModelRefused, DriftDetected),
-    *(PageFetched, PageUnchanged, TitleMerged),
+    *(PageFetched, PageUnchanged),
 }
 PERSONS = "operators"
 

@@ -33,6 +33,7 @@ from trending_shared.events import (
     ReviewCleaned,
     SignalCleaned,
     TitleCleaned,
+    TitleMerged,
 )
 from trending_shared.messages import Message, Position
 from trending_shared.storage import ObjectStore
@@ -47,6 +48,7 @@ from trending_shared.testing import (
 )
 from trending_shared.testing.encoding import HashEncoder
 
+EVENTS = (TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, DatasetRequested)
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
@@ -300,7 +302,7 @@ def test_every_event_has_its_handler(featurizer: Featurizer) -> None:
         service="featurizer", publisher=CollectingPublisher(), registry=CollectorRegistry()
     )
     register_handlers(consumer, featurizer)
-    assert consumer.consumes == (TitleCleaned, ReviewCleaned, SignalCleaned, DatasetRequested)
+    assert consumer.consumes == EVENTS
 
 
 async def test_the_app_is_built_without_loading_or_connecting(tmp_path: Path) -> None:
@@ -308,7 +310,7 @@ async def test_the_app_is_built_without_loading_or_connecting(tmp_path: Path) ->
         raise AssertionError("too early")
 
     app = create_app(FeaturizerSettings(trending_home=tmp_path), load=load)
-    assert app.consumer.consumes == (TitleCleaned, ReviewCleaned, SignalCleaned, DatasetRequested)
+    assert app.consumer.consumes == EVENTS
     assert app.produces == (FeaturesComputed, DatasetPublished)
     assert app.consumer.batch_size == 256
 

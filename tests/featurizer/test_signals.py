@@ -11,7 +11,7 @@ from trending_featurizer.metrics import FeaturizerMetrics
 from trending_featurizer.trend_keeping import TrendKeeper
 from trending_shared.catalog import Catalog, signals
 from trending_shared.clock import FrozenClock
-from trending_shared.events import DayCount, SignalCleaned, TitleCleaned
+from trending_shared.events import DayCount, MergedMember, SignalCleaned, TitleCleaned, TitleMerged
 from trending_shared.testing import a_page, a_signal_cleaned, a_title_cleaned
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -112,6 +112,53 @@ async def test_ninety_days_of_signals_are_kept(
     async with catalog.reading() as connection:
         kept = (await connection.scalars(sa.select(signals.c.day))).all()
     assert min(kept) == TODAY - timedelta(89)
+
+
+def a_merged(*title_ids: str, resolution: int = 1, ids: tuple[str, ...] = ()) -> TitleMerged:
+    """The titles are one, called after the first; Wikidata knows how it is called."""
+    members = [
+        MergedMember(title_id=id, source=id, source_id="1", described=id[0] == "t", reason="alone")
+        for id in (*title_ids, "facts")
+    ]
+    return TitleMerged(
+        **a_title_cleaned(title_id=title_ids[0]).model_dump(
+            include={"title_id", "name", "kind", "plot", "genres", "content_hash"}
+        ),
+        resolution=resolution,
+        members=tuple(members),
+        absorbed_ids=title_ids[1:],
+        external_ids=ids,
+        licenses=("CC0-1.0",),
+        provenance={},
+    )
+
+
+async def test_a_signal_finds_a_title_through_what_others_call_it(
+    entries: Entries, keeper: TrendKeeper
+) -> None:
+    await entries.write_titles([a_title("t_1", {}), a_title("t_2", {})], ["h", "h"])
+    await entries.write_signals([a_signal(surge=4)])
+    assert await keeper.measure(["t_1", "t_2"], TODAY) == {}
+    said = a_merged("t_1", "t_2", ids=("imdb:tt0078748", "wikipedia:en:Alien_(film)"))
+    assert sorted(await entries.write_identities([said])) == ["t_1", "t_2"]
+    assert set(await keeper.measure(["t_1", "t_2"], TODAY)) == {"t_1", "t_2"}
+    assert sorted(await entries.write_signals([a_signal()])) == ["t_1", "t_2"]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
+async def test_what_was_said_knowing_most_holds_whichever_comes_first(
+    entries: Entries, order: tuple[int, ...]
+) -> None:
+    await entries.write_titles([a_title("t_1", {}), a_title("t_2", {})], ["h", "h"])
+    article = ("wikipedia:en:Alien_(film)",)
+    said = [
+        a_merged("t_1", "t_2", resolution=4, ids=article),
+        a_merged("t_1", resolution=5, ids=()),
+        a_merged("t_2", resolution=5, ids=article),
+    ]
+    for number in order:
+        await entries.write_identities([said[number]])
+    assert await entries.write_signals([a_signal()]) == ["t_2"]
 
 
 async def test_what_a_title_is_called_may_change_and_an_older_page_changes_nothing(

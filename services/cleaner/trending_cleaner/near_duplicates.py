@@ -20,7 +20,7 @@ import sqlite3
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from uuid import UUID
 from zlib import crc32
@@ -66,6 +66,7 @@ class Sketch:
     words: tuple[str, ...]
 
     @classmethod
+    @lru_cache(maxsize=1000)  # judged in one batch, read back from the table before the next
     def of(cls, text: str) -> "Sketch":
         return cls(tuple(_WORD.findall(unicodedata.normalize("NFKC", text).casefold())))
 
@@ -88,9 +89,7 @@ class Sketch:
             return ()
         hashed = (_FACTORS * self.phrases.astype(np.uint64) + _TERMS) >> np.uint64(32)
         rows = hashed.min(axis=1).reshape(_BANDS, _ROWS)
-        return tuple(
-            int(content_hash(band, *row)[:15], 16) for band, row in enumerate(rows.tolist())
-        )
+        return tuple(band << 32 | crc32(row.tobytes()) for band, row in enumerate(rows))
 
 
 def likeness(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> float:

@@ -8,8 +8,16 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trending_featurizer.metrics import FeaturizerMetrics
-from trending_shared.catalog import Catalog, external_ids, reviews, signals, titles
-from trending_shared.events import DayCount, ReviewCleaned, SignalCleaned, TitleCleaned
+from trending_shared.catalog import (
+    Catalog,
+    external_ids,
+    identities,
+    identity_ids,
+    reviews,
+    signals,
+    titles,
+)
+from trending_shared.events import DayCount, ReviewCleaned, SignalCleaned, TitleCleaned, TitleMerged
 
 POPULARITY_KEPT = timedelta(days=90)  # a trend looks back 56 days
 Row = Mapping[str, Any]
@@ -62,19 +70,55 @@ class Entries:
         """
         rows = [row for event in sorted(events, key=_by_subject) for row in signal_rows(event)]
         names = [row for event in events for row in id_rows(event.subject_id, event)]
-        called = {row["external_id"] for row in names}
-        known = sa.select(external_ids.c.owner_id).distinct()
+        known = called(external_ids_in=sorted({row["external_id"] for row in names}))
         async with self._catalog.transaction() as connection:
             await self._catalog.upsert(connection, signals, rows, newer="fetched_at")
             await self._write_ids(connection, names)
-            found = await connection.scalars(
-                known.where(external_ids.c.external_id.in_(called)).join(
-                    titles, titles.c.title_id == external_ids.c.owner_id
-                )
+            mine = sa.select(titles.c.title_id).where(
+                titles.c.title_id.in_(sa.select(known.c.title_id))
             )
-            title_ids = found.all()
+            title_ids = (await connection.scalars(mine)).all()
         self._metrics.catalog_rows.labels("signals").inc(len(rows))
         return title_ids
+
+    async def write_identities(self, events: Sequence[TitleMerged]) -> Sequence[str]:
+        """Insert or renew which title each title is; what was said knowing less changes nothing.
+
+        Returns:
+            The titles that are here already.
+        """
+        ordered = sorted(events, key=lambda event: event.resolution)
+        rows = [row for event in ordered for row in identity_rows(event)]
+        ids = sorted({row["title_id"] for row in rows})
+        async with self._catalog.transaction() as connection:
+            await self._catalog.upsert(
+                connection,
+                identities,
+                sorted(rows, key=lambda row: (row["title_id"], row["resolution"])),
+                newer="resolution",
+            )
+            for event in ordered:
+                await self._write_identity_ids(connection, event)
+            here = sa.select(titles.c.title_id).where(titles.c.title_id.in_(ids))
+            title_ids = (await connection.scalars(here)).all()
+        self._metrics.catalog_rows.labels("identities").inc(len(rows))
+        return title_ids
+
+    async def _write_identity_ids(self, connection: AsyncConnection, event: TitleMerged) -> None:
+        in_force = sa.select(identities.c.title_id).where(
+            identities.c.title_id == event.title_id,
+            identities.c.merged_id == event.title_id,
+            identities.c.resolution == event.resolution,
+        )
+        if (await connection.scalar(in_force)) is None:
+            return
+        known = identity_ids.c.merged_id == event.title_id
+        await connection.execute(sa.delete(identity_ids).where(known))
+        await self._catalog.insert_new(
+            connection,
+            identity_ids,
+            [{"merged_id": event.title_id, "external_id": id} for id in event.external_ids],
+        )
 
     async def _write_ids(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
         # What is told once holds until another id of its scheme is told.
@@ -158,6 +202,39 @@ def id_rows(owner_id: str, event: TitleCleaned | SignalCleaned) -> list[Row]:
         }
         for scheme, name in event.external_ids.items()
     ]
+
+
+def identity_rows(event: TitleMerged) -> list[Row]:
+    """Which title its members are, as the catalog keeps it; facts aren't in the catalog."""
+    return [
+        {
+            "title_id": member.title_id,
+            "merged_id": event.title_id,
+            "resolution": event.resolution,
+        }
+        for member in event.members
+        if member.described
+    ]
+
+
+def called(
+    *, title_ids: Sequence[str] | None = None, external_ids_in: Sequence[str] | None = None
+) -> sa.Subquery:
+    """What titles are called elsewhere, by their own source or by one that tells of the same title.
+
+    Columns: title_id, external_id.
+    """
+    own = sa.select(external_ids.c.owner_id.label("title_id"), external_ids.c.external_id)
+    others = sa.select(identities.c.title_id, identity_ids.c.external_id).join(
+        identity_ids, identity_ids.c.merged_id == identities.c.merged_id
+    )
+    if title_ids is not None:
+        own = own.where(external_ids.c.owner_id.in_(title_ids))
+        others = others.where(identities.c.title_id.in_(title_ids))
+    if external_ids_in is not None:
+        own = own.where(external_ids.c.external_id.in_(external_ids_in))
+        others = others.where(identity_ids.c.external_id.in_(external_ids_in))
+    return own.union(others).subquery()
 
 
 def read_popularity(stored: Sequence[Mapping[str, Any]]) -> dict[date, int]:

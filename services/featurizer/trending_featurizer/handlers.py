@@ -19,6 +19,7 @@ from trending_shared.events import (
     ReviewCleaned,
     SignalCleaned,
     TitleCleaned,
+    TitleMerged,
 )
 from trending_shared.messages import Message, Position
 
@@ -27,6 +28,7 @@ def register_handlers(consumer: Consumer, featurizer: "Featurizer") -> None:
     consumer.on(TitleCleaned, featurizer.on_titles_cleaned)
     consumer.on(ReviewCleaned, featurizer.on_reviews_cleaned)
     consumer.on(SignalCleaned, featurizer.on_signals_cleaned)
+    consumer.on(TitleMerged, featurizer.on_titles_merged)
     consumer.on_each(DatasetRequested, featurizer.on_dataset_requested)
 
 
@@ -88,6 +90,10 @@ class Featurizer:
         titles = await self._entries.write_signals([message.event for message in messages])
         await self._trends.measure(titles, self._trends.today())
         self._metrics.signals.inc(len(messages))
+
+    async def on_titles_merged(self, messages: Sequence[Message[TitleMerged]]) -> None:
+        titles = await self._entries.write_identities([message.event for message in messages])
+        await self._trends.measure(titles, self._trends.today())
 
     async def on_dataset_requested(
         self, message: Message[DatasetRequested]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from trending_featurizer.entries import read_popularity
+from trending_featurizer.entries import called, read_popularity
 from trending_featurizer.metrics import FeaturizerMetrics
 from trending_featurizer.trends import OLDEST, Counts, measure_trend
 from trending_shared.catalog import Catalog, external_ids, reviews, signals, titles, trends
@@ -121,18 +121,18 @@ async def _read_series(
 
 def _signals_of(title_ids: Sequence[str], early: date) -> sa.Select[Any]:
     """What was counted, since a day, of everything that shares an id with one of these titles."""
-    theirs, its = external_ids.alias(), external_ids.alias()
+    theirs = called(title_ids=title_ids)
     return (
         sa.select(
-            theirs.c.owner_id,
+            theirs.c.title_id,
             signals.c.subject_id,
             signals.c.metric,
             signals.c.day,
             signals.c["count"],
         )
-        .join_from(theirs, its, its.c.external_id == theirs.c.external_id)
-        .join(signals, signals.c.subject_id == its.c.owner_id)
-        .where(theirs.c.owner_id.in_(title_ids), signals.c.day > early)
+        .join_from(theirs, external_ids, external_ids.c.external_id == theirs.c.external_id)
+        .join(signals, signals.c.subject_id == external_ids.c.owner_id)
+        .where(signals.c.day > early)
         .distinct()  # they may share several ids
     )
 
