@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import structlog
+from aiokafka.errors import ProducerFenced
 from structlog.contextvars import bound_contextvars
 from structlog.typing import EventDict, Processor
 
@@ -48,6 +49,16 @@ class Repetitions(logging.Filter):
         return passes
 
 
+def is_no_leftover(record: logging.LogRecord) -> bool:
+    """Whether asyncio complains of anything but what a fenced producer left behind.
+
+    Whoever was fenced has been told; Kafka's client keeps further copies that nobody can ask for.
+    """
+    return not (
+        record.name == "asyncio" and record.exc_info and record.exc_info[0] is ProducerFenced
+    )
+
+
 def configure_logs(*, service: str, level: str = "INFO", format: str = "auto") -> None:
     """Set up logging for the whole process, once, in `main`.
 
@@ -77,6 +88,7 @@ def configure_logs(*, service: str, level: str = "INFO", format: str = "auto") -
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(is_no_leftover)
     handler.addFilter(Repetitions())  # on the handler: a logger's own doesn't see its children's
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -6,7 +6,7 @@ scraper, whose adapters do the asking, and by everyone who has to say where a re
 
 import re
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from string import Formatter
@@ -16,8 +16,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from trending_shared.errors import SettingInvalid
+from trending_shared.events import ScrapeJob
 
 NAME = r"^[a-z][a-z0-9_]{0,31}$"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAYS_BACK = {"day": 0, "yesterday": 1, "two_days_ago": 2}
 DATE_FORM = re.compile(r"(%[Ymd]|[-/._])*")
 
@@ -69,6 +71,22 @@ class Schedule(Part):
         """Where to begin in a period that begins on a day."""
         return self.url.format_map(
             {name: day - timedelta(days=back) for name, back in DAYS_BACK.items()}
+        )
+
+    def begins(self, now: datetime) -> datetime:
+        """When the period began that `now` lies in, in UTC.
+
+        Periods are counted from the first day of 1970, so everyone finds the same.
+        """
+        return EPOCH + (now - EPOCH) // self.every * self.every
+
+    def job(self, source: str, now: datetime) -> ScrapeJob:
+        """The job of the period that `now` lies in."""
+        return ScrapeJob(
+            source=source,
+            url=self.url_on(self.begins(now).date()),
+            page=self.page,
+            max_pages=self.max_pages,
         )
 
 

@@ -44,20 +44,29 @@ _FEW: tuple[type[Event], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic as it is created. `retention` below zero keeps records for ever."""
+    """A topic as it is created.
+
+    `retention` below zero keeps records for ever; of a `compacted` one only the newest of each key.
+    """
 
     name: str
     partitions: int
     retention: timedelta
+    compacted: bool = False
 
     def new_topic(self, replication_factor: int) -> NewTopic:
+        policy = "compact" if self.compacted else "delete"
         milliseconds = max(-1, int(self.retention.total_seconds() * 1000))
         return NewTopic(
             name=self.name,
             num_partitions=self.partitions,
             replication_factor=replication_factor,
-            topic_configs={"retention.ms": str(milliseconds), "cleanup.policy": "delete"},
+            topic_configs={"retention.ms": str(milliseconds), "cleanup.policy": policy},
         )
+
+
+SCHEDULES = TopicSpec("scrape-schedules", 1, FOREVER, compacted=True)
+"""The scraper's own: by schedule, the newest period whose job was published."""
 
 
 def topic_spec(event: type[Event], *, partitions: int = 3) -> TopicSpec:

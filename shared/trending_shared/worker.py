@@ -30,7 +30,7 @@ from trending_shared.settings import (
     describe_settings,
     read_settings,
 )
-from trending_shared.topics import ensure_topics, group_topics, topic_spec
+from trending_shared.topics import TopicSpec, ensure_topics, group_topics, topic_spec
 
 log = structlog.get_logger()
 
@@ -95,6 +95,7 @@ def worker_app(
     base: Base,
     *,
     produces: Sequence[type[Event]],
+    topics: Sequence[TopicSpec] = (),
     ready: Mapping[str, Check] | None = None,
     lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None,
 ) -> WorkerApp:
@@ -103,6 +104,7 @@ def worker_app(
     Args:
         produces: the events this service publishes; their topics are created with those it
             consumes.
+        topics: created as well.
         ready: what must answer besides the broker before the service is ready.
         lifespan: entered before the first message, left after the last.
     """
@@ -114,7 +116,7 @@ def worker_app(
     async def life() -> AsyncIterator[None]:
         kinds = {*consumer.consumes, *produces}
         specs = [topic_spec(kind, partitions=kafka.partitions) for kind in kinds]
-        specs += group_topics(consumer.consumes, consumer.service, consumer.delays)
+        specs += [*topics, *group_topics(consumer.consumes, consumer.service, consumer.delays)]
         await ensure_topics(specs, kafka.connection, kafka.replication_factor)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(base.publisher)

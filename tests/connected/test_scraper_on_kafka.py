@@ -76,3 +76,47 @@ async def test_one_job_leads_to_everything_that_a_list_leads_to(
     assert b"moth" not in review.value
     assert dict(dead.headers)[REASON] == b"PageGone"
     assert b"/titles/x" in dead.value
+
+
+CATALOGUE = """
+films:
+  title: Films
+  home: https://films.example
+  gives: Films
+  adapter: schema_org
+  base: {base}
+  license: CC0-1.0
+  terms: https://films.example/terms
+  training: allowed
+  commercial: true
+  robots: {{decision: obey, reason: a site like any other}}
+  delay: PT0S
+  fields: [name]
+  refresh: daily
+  schedule:
+    charts: {{every: P1D, page: detail, url: "{base}/titles/alien"}}
+"""
+
+
+async def test_what_a_schedule_asks_for_is_scraped_once_by_two_scrapers(
+    fresh_kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    kafka = KafkaSettings(bootstrap_servers=fresh_kafka.address)
+    async with MisbehavingSite() as site:
+        site.at("/robots.txt", answer("User-agent: *\n", content_type="text/plain"))
+        site.at("/titles/alien", answer(ALIEN))
+        (tmp_path / "sources.yaml").write_text(CATALOGUE.format(base=site.url("")))
+        settings = ScraperSettings(
+            trending_home=tmp_path,
+            kafka=kafka,
+            sources={"films"},
+            sources_file=tmp_path / "sources.yaml",
+            allowed_private_hosts={site.host},
+        )
+        apps = [create_app(settings).start_lifespan_context() for _ in range(2)]
+        async with apps[0], apps[1]:
+            (job,) = await read(kafka, ScrapeJob.topic, 1)
+            (title,) = await read(kafka, TitleScraped.topic, 1)
+    for record in (job, title):
+        assert dict(record.headers)["ce_correlationid"] == dict(job.headers)["ce_id"]
+    assert title.key == b"films:alien"

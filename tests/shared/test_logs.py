@@ -3,8 +3,9 @@
 import logging
 
 import pytest
+from aiokafka.errors import ProducerFenced
 
-from trending_shared.logs import Repetitions
+from trending_shared.logs import Repetitions, is_no_leftover
 
 DOWN = "Unable connect to node with id %s: %s"
 
@@ -54,3 +55,12 @@ def test_a_traceback_is_never_held_back() -> None:
 def test_other_loggers_may_repeat_themselves() -> None:
     repetitions = Repetitions()
     assert all(repetitions.filter(a_record(1000, name="trending_shared.x")) for _ in range(3))
+
+
+def test_what_a_fenced_producer_leaves_behind_is_no_news() -> None:
+    leftover = (ProducerFenced, ProducerFenced(), None)
+    bug = (ZeroDivisionError, ZeroDivisionError(), None)
+    assert not is_no_leftover(a_record(1000, name="asyncio", exc_info=leftover))
+    assert is_no_leftover(a_record(1000, name="asyncio", exc_info=bug))
+    assert is_no_leftover(a_record(1000, name="asyncio"))
+    assert is_no_leftover(a_record(1000, name="aiokafka", exc_info=leftover))

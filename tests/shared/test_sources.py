@@ -1,11 +1,12 @@
 """The source catalogue: what is written there can be relied on, and bad ones are named."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from trending_shared.errors import SettingInvalid
+from trending_shared.events import ScrapeJob
 from trending_shared.sources import Schedule, read_catalogue
 
 ENTRY = """
@@ -98,3 +99,24 @@ def test_every_scheduled_address_of_our_own_catalogue_can_be_filled_in() -> None
     for entry in read_catalogue().values():
         for schedule in entry.schedule.values():
             assert "{" not in schedule.url_on(date(2026, 11, 25))
+
+
+@pytest.mark.parametrize(
+    ("every", "begins"),
+    [
+        (timedelta(minutes=1), datetime(2026, 11, 26, 12, 34, tzinfo=UTC)),
+        (timedelta(hours=6), datetime(2026, 11, 26, 12, tzinfo=UTC)),
+        (timedelta(days=1), datetime(2026, 11, 26, tzinfo=UTC)),
+        (timedelta(days=7), datetime(2026, 11, 26, tzinfo=UTC)),  # weeks begin on Thursday
+    ],
+)
+def test_periods_begin_at_the_same_time_for_everyone(every: timedelta, begins: datetime) -> None:
+    schedule = Schedule(every=every, url="https://films.example/{yesterday}", max_pages=3)
+    now = datetime(2026, 11, 26, 12, 34, 56, tzinfo=UTC)
+    in_kabul = now.astimezone(timezone(timedelta(hours=4, minutes=30)))
+    for time in (begins, now, in_kabul, begins + every - timedelta(microseconds=1)):
+        assert schedule.begins(time) == begins
+        assert schedule.job("films", time) == ScrapeJob(
+            source="films", url="https://films.example/2026-11-25", max_pages=3
+        )
+    assert schedule.begins(begins + every) == begins + every

@@ -11,11 +11,12 @@ from trending_scraper.fetches import Fetches
 from trending_scraper.fetching import HttpFetcher
 from trending_scraper.handlers import register_handlers
 from trending_scraper.imported import ImportedFirst
-from trending_scraper.metrics import ScraperMetrics
+from trending_scraper.metrics import ScheduleMetrics, ScraperMetrics
 from trending_scraper.pacing import Pacing
 from trending_scraper.quotas import Quotas
 from trending_scraper.raw_pages import RawPages
 from trending_scraper.robots import AGENT
+from trending_scraper.scheduling import KafkaLedger, Scheduler, recurring_jobs
 from trending_scraper.scraping import Scraper
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.sources.base import Source
@@ -32,6 +33,7 @@ from trending_shared.events import (
 from trending_shared.imports import HOST as IMPORTS
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
+from trending_shared.topics import SCHEDULES
 from trending_shared.worker import Base, WorkerApp, worker_app
 
 
@@ -62,9 +64,17 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
     )
     register_handlers(base.consumer, scraper, at_once=settings.at_once)
 
+    recurring = recurring_jobs(sources) if settings.schedules else []
+    scheduler = Scheduler(
+        recurring,
+        ledger=KafkaLedger(settings.kafka, code_version=settings.code_version, clock=base.clock),
+        metrics=ScheduleMetrics(base.registry),
+        clock=base.clock,
+    )
+
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        async with fetcher:
+        async with fetcher, scheduler.running():
             yield
 
     return worker_app(
@@ -73,6 +83,7 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
             *(TitleScraped, ReviewScraped, FactsScraped, SignalScraped),
             *(PageFetched, PageUnchanged, ScrapeJob),
         ),
+        topics=(SCHEDULES,) if recurring else (),
         lifespan=lifespan,
     )
 

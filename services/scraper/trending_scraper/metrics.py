@@ -1,6 +1,6 @@
 """What the scraper counts."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from trending_scraper.sources.base import FetchedPage
 
@@ -44,3 +44,28 @@ class ScraperMetrics:
         self.bytes.labels(source).inc(len(page.body))
         self.fetch_seconds.labels(source).observe(page.seconds)
         self.wait_seconds.labels(source).observe(page.waited)
+
+
+class ScheduleMetrics:
+    """What becomes of recurring jobs; each counts at the scraper that published it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.published = Counter(
+            "trending_scraper_scheduled_jobs_total",
+            "Recurring jobs that this scraper published; the sum over all is one a period",
+            ["source", "schedule"],
+            registry=registry,
+        )
+        self.missed = Counter(
+            "trending_scraper_missed_periods_total",
+            "Periods in which no scraper ran, or Kafka didn't; their jobs are not made up for",
+            ["source", "schedule"],
+            registry=registry,
+        )
+        self.period = Gauge(
+            "trending_scraper_newest_period_timestamp_seconds",
+            "Beginning of the newest period published by any scraper; older than two periods means "
+            "that nothing is scheduled any more",
+            ["source", "schedule"],
+            registry=registry,
+        )

@@ -27,6 +27,9 @@ class ScraperSettings(ConsumerSettings):
         default=frozenset(),
         description="names of the sources that are asked, with commas; see `trending sources list`",
     )
+    schedules: bool = Field(
+        default=True, description="whether the recurring jobs of these sources are published"
+    )
     contact: str = Field(
         default="",
         pattern=r"^[\x21-\x7e]*$",
