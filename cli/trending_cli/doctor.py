@@ -19,9 +19,11 @@ from trending_cli.kafka_distribution import find_java, resolve_jars
 from trending_cli.output import Exit, JsonOption, console, print_json, shown, tell
 from trending_cli.processes import SERVICES
 from trending_cli.recreated import recreated_topics, remedy
+from trending_cli.sources import Told, find_problems
 from trending_shared.errors import BrokerUnavailable, TrendingError
 from trending_shared.registry import CHAMPION, ModelRegistry
 from trending_shared.settings import CommonSettings
+from trending_shared.sources import read_catalogue
 from trending_shared.storage import ObjectStore
 
 _MEMORY_GB, _DISK_GB = 3, 2  # what the demo was seen to need, rounded up
@@ -68,6 +70,13 @@ async def _jars(_: CommonSettings) -> str:
     return str(resolve_jars(os.environ, tell))
 
 
+async def _sources(common: CommonSettings) -> str:
+    told = Told(os.environ)
+    if problems := find_problems(read_catalogue(common.sources_file), told):
+        raise TrendingError(f"{problems[0]} (see `trending sources check`)")
+    return ", ".join(sorted(told.sources)) or "none is asked yet; see `trending sources list`"
+
+
 async def _broker(common: CommonSettings) -> str:
     async with clients.admin(common.kafka) as client:
         topics = await client.list_topics()
@@ -108,7 +117,7 @@ async def _catalog(common: CommonSettings) -> str:
 
 async def _outside(common: CommonSettings) -> list[Finding]:
     """What is to be asked, each a finding whatever comes back."""
-    looks: dict[str, Look] = {"object store": _store, "catalog": _catalog}
+    looks: dict[str, Look] = {"sources": _sources, "object store": _store, "catalog": _catalog}
     named = bool(os.environ.get("KAFKA_BOOTSTRAP_SERVERS"))  # else the house starts its own
     if not named:
         looks |= {"Java": _java, "Kafka's jars": _jars}

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ from trending_cli.walk import Walk, watching
 from trending_shared.events import ScrapeJob
 from trending_shared.messages import first_message
 from trending_shared.settings import CommonSettings
+from trending_shared.sources import SourceEntry, read_catalogue
 from trending_shared.topics import all_event_topics, ensure_topics
 
 app = typer.Typer(no_args_is_help=True, help="Publish scrape jobs and follow them.")
@@ -31,23 +33,33 @@ async def publish_job(common: CommonSettings, job: ScrapeJob, job_id: UUID) -> N
 
 @app.command()
 def publish(
-    source: Annotated[str, typer.Argument(help="Name of the source, as the scraper knows it.")],
-    url: Annotated[str, typer.Argument(help="Where to begin: a list page or a title's page.")],
-    page: Annotated[Literal["list", "detail"], typer.Option(help="What the URL is.")] = "list",
+    source: Annotated[str, typer.Argument(help="Its name; see `trending sources list`.")],
+    url: Annotated[
+        str | None, typer.Argument(help="Where to begin, unless a schedule of the source says it.")
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="Publish this schedule's job of the period now.")
+    ] = None,
+    page: Annotated[
+        Literal["list", "detail"] | None, typer.Option(help="What the URL is; a list if left out.")
+    ] = None,
     max_pages: Annotated[
-        int, typer.Option(min=1, max=100_000, help="List pages to follow at most.")
-    ] = 1000,
+        int | None, typer.Option(min=1, max=100_000, help="List pages to follow at most.")
+    ] = None,
     id: Annotated[UUID | None, typer.Option(help="Id of the job; a new one if left out.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Wait until it is done.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Publish a scrape job."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise fail(f"{url} isn't a http:// or https:// URL", Exit.USAGE)
-    job = ScrapeJob(source=source, url=url, page=page, max_pages=max_pages)
-    job_id = id or uuid4()
     common = clients.settings()
+    catalogue = read_catalogue(common.sources_file)
+    if source not in catalogue:
+        known = ", ".join(sorted(catalogue))
+        raise fail(f"the catalogue has no source {source}, but {known}", Exit.USAGE)
+    job = _beginning(source, catalogue[source], url, schedule)
+    changes = {"page": page, "max_pages": max_pages}
+    job = job.model_copy(update={name: value for name, value in changes.items() if value})
+    job_id = id or uuid4()
     asyncio.run(publish_job(common, job, job_id))
     if follow:
         asyncio.run(_report(common, job_id, follow=True, as_json=as_json))
@@ -55,6 +67,35 @@ def publish(
         print_json({"job_id": job_id})
     else:
         console.print(f"published job [bold]{job_id}[/]; see `trending jobs status {job_id}`")
+
+
+def _beginning(source: str, entry: SourceEntry, url: str | None, schedule: str | None) -> ScrapeJob:
+    """The job that begins at a URL, with a schedule, or where the source's own entry says.
+
+    Raises:
+        typer.Exit: there is no such beginning, or more than one.
+    """
+    names = ", ".join(entry.schedule) or "none"
+    if url and schedule:
+        raise fail("give a URL or --schedule, not both", Exit.USAGE)
+    if schedule and schedule not in entry.schedule:
+        raise fail(f"{source} has no schedule {schedule}; it has {names}", Exit.USAGE)
+    if not url and not schedule:
+        if len(entry.schedule) > 1:
+            raise fail(
+                f"{source} has several schedules; give one as --schedule: {names}", Exit.USAGE
+            )
+        schedule = next(iter(entry.schedule), None)
+    if schedule:
+        return entry.schedule[schedule].job(source, datetime.now(UTC))
+    if not url and entry.robots.decision == "obey":
+        url = entry.base  # a site's home leads to its pages; an API's says nothing
+    if not url:
+        raise fail(f"give a URL: {source} has no schedule", Exit.USAGE)
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise fail(f"{url} isn't a http:// or https:// URL", Exit.USAGE)
+    return ScrapeJob(source=source, url=url)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import typer
 from aiokafka.errors import KafkaError
 from typer.core import TyperGroup
 
-from trending_cli import dead_letters, imports, jobs, models, topics
+from trending_cli import dead_letters, imports, jobs, models, sources, topics
 from trending_cli.demo import demo
 from trending_cli.doctor import doctor
 from trending_cli.house import end_on_sigterm, running_house
@@ -63,6 +63,7 @@ app.command()(doctor)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(imports.app, name="import")
 app.add_typer(topics.app, name="topics")
+app.add_typer(sources.app, name="sources")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(models.app, name="models")
 app.add_typer(quality.app, name="quality")

@@ -17,7 +17,7 @@ from rich.text import Text
 console = Console()
 errors = Console(stderr=True)
 
-_COPIED = {"prediction", "version"}  # columns of ids that are the next command's argument
+_COPIED = {"needs", "prediction", "version"}  # columns of names that are to be copied whole
 _NUMBERS = frozenset(
     ("partition", "partitions", "offset", "lag", "records", "titles", "given", "count")
 )

@@ -17,6 +17,7 @@ COMMANDS = [
     ["up"],
     ["doctor"],
     ["lineage"],
+    *(["sources", name] for name in ("list", "check")),
     *(["jobs", name] for name in ("publish", "status")),
     *(["topics", name] for name in ("list", "lag", "tail")),
     *(["dlq", name] for name in ("list", "show", "replay")),
@@ -38,6 +39,11 @@ def test_every_command_explains_itself(offline: Any, command: list[str]) -> None
     "command",
     [
         ["jobs", "publish", "demo"],
+        ["jobs", "publish", "cinema", "http://films.example"],
+        ["jobs", "publish", "tvmaze"],
+        ["jobs", "publish", "tvmaze", "--schedule", "matinee"],
+        ["jobs", "publish", "tvmaze", "http://films.example", "--schedule", "updates"],
+        ["jobs", "publish", "wikidata"],
         ["jobs", "publish", "demo", "films.example/titles"],
         ["jobs", "publish", "demo", "file:///etc/passwd"],
         ["jobs", "publish", "demo", "http://films.example", "--page", "index"],
@@ -60,6 +66,8 @@ def test_wrong_usage_is_status_2(offline: Any, command: list[str]) -> None:
     "command",
     [
         ["jobs", "publish", "demo", "http://films.example/titles"],
+        ["jobs", "publish", "tvmaze", "--schedule", "updates"],
+        ["jobs", "publish", "wikimedia"],
         ["jobs", "status", JOB],
         ["topics", "list"],
         ["topics", "lag"],

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -26,6 +28,28 @@ from trending_shared.topics import FOREVER, TopicSpec, ensure_topics
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(300)]
 
 URL = "http://films.example/titles"
+CATALOGUE = """
+films: &site
+  title: Films
+  home: https://films.example
+  gives: Films
+  adapter: schema_org
+  base: https://films.example
+  license: CC0-1.0
+  terms: https://films.example/terms
+  training: allowed
+  commercial: true
+  robots: {decision: obey, reason: a site like any other}
+  delay: PT1S
+  fields: [name]
+  refresh: daily
+  schedule:
+    charts: {every: P1D, page: detail, max_pages: 5, url: "https://films.example/{day}"}
+archive:
+  <<: *site
+  base: https://archive.example/all
+  schedule: {}
+"""
 
 
 def a_refusal_of(message: Message[TitleScraped] | Message[ReviewScraped]) -> Message[Any]:
@@ -66,6 +90,21 @@ def test_a_published_job_is_under_way_until_all_that_came_of_it_has_ended(termin
     assert done["rejected"] == {"NameMissing": 2}
     assert done["counts"]["titles_rejected"] == done["counts"]["reviews_rejected"] == 1
     assert "done" in terminal.run("jobs", "status", id).stdout
+
+
+def test_a_schedule_says_where_its_job_begins(terminal: Any, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(CATALOGUE)
+    terminal.env["SOURCES_FILE"] = str(file)
+    for arguments, max_pages in (["--schedule", "charts"], 5), (["--max-pages", 2], 2):
+        terminal.run("jobs", "publish", "films", *arguments)
+        newest = terminal.json("topics", "tail", ScrapeJob.topic, "-n", 1)["body"]
+        assert re.fullmatch(r"https://films\.example/\d{4}-\d\d-\d\d", newest["url"])
+        assert (newest["source"], newest["page"]) == ("films", "detail")
+        assert newest["max_pages"] == max_pages
+    terminal.run("jobs", "publish", "archive")
+    newest = terminal.json("topics", "tail", ScrapeJob.topic, "-n", 1)["body"]
+    assert (newest["url"], newest["page"]) == ("https://archive.example/all", "list")
 
 
 def test_the_same_id_twice_is_one_job(terminal: Any) -> None:
