@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from trending_cli.embedded_kafka import EmbeddedKafka
@@ -16,6 +17,12 @@ OURS = re.compile(
     r"|.*_API_KEY|KAFKA|STORE_URL|CATALOG_URL|CODE_VERSION|LOG_LEVEL|LOG_FORMAT"
 )
 BROKER = pytest.StashKey[str]()
+
+# The same examples every time, and none too slow: a busy machine makes no test fail.
+hypothesis.settings.register_profile(
+    "house", derandomize=True, deadline=None, database=None, max_examples=100
+)
+hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)
