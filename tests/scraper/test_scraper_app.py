@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trending_scraper.adapters import configured_sources
-from trending_scraper.app import create_app, hash_key, user_agent
+from trending_scraper.app import create_app, hash_keys, user_agent
 from trending_scraper.authors import KEY_FILE
 from trending_scraper.settings import ScraperSettings
 from trending_shared.errors import SettingInvalid
@@ -109,5 +109,6 @@ def test_a_foreign_site_isnt_visited_without_a_contact() -> None:
 
 
 def test_the_key_of_authors_comes_from_the_setting_or_the_home(tmp_path: Path) -> None:
-    assert hash_key(settings(tmp_path, author_hash_key="0123456789abcdef")) == b"0123456789abcdef"
-    assert hash_key(settings(tmp_path)) == bytes.fromhex((tmp_path / KEY_FILE).read_text())
+    given = settings(tmp_path, author_hash_key="0123456789abcdef")
+    assert hash_keys(given) == (b"0123456789abcdef",)
+    assert hash_keys(settings(tmp_path)) == (bytes.fromhex((tmp_path / KEY_FILE).read_text()),)

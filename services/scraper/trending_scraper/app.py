@@ -6,7 +6,7 @@ from functools import partial
 
 from trending_scraper.adapters import configured_sources
 from trending_scraper.addresses import GuardedNetwork, GuardedTransport
-from trending_scraper.authors import Authors, author_key
+from trending_scraper.authors import Authors, author_keys
 from trending_scraper.fetches import Fetches
 from trending_scraper.fetching import HttpFetcher
 from trending_scraper.handlers import register_handlers
@@ -59,7 +59,7 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
         raw_pages=RawPages(store),
         fetches=Fetches(store),
         quotas=Quotas(store, clock=base.clock),
-        authors=Authors(hash_key(settings)),
+        authors=Authors(*hash_keys(settings)),
         metrics=ScraperMetrics(base.registry),
     )
     register_handlers(base.consumer, scraper, at_once=settings.at_once)
@@ -106,7 +106,9 @@ def user_agent(settings: ScraperSettings, sources: Sequence[Source]) -> str:
     return f"{AGENT}/{settings.code_version} ({contact})"
 
 
-def hash_key(settings: ScraperSettings) -> bytes:
-    if settings.author_hash_key:
-        return settings.author_hash_key.get_secret_value().encode()
-    return author_key(settings.home)
+def hash_keys(settings: ScraperSettings) -> tuple[bytes, ...]:
+    """The key that hashes authors, then those that did before."""
+    if settings.author_hash_key is None:
+        return author_keys(settings.home)
+    keys = (settings.author_hash_key, *settings.author_hash_old_keys)
+    return tuple(key.get_secret_value().encode() for key in keys)

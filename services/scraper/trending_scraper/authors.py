@@ -1,7 +1,10 @@
 """Authors of reviews without their names: the same person gives the same hash, nobody gives a name.
 
 HMAC-SHA256 (RFC 2104) with a key that only the scraper has; a plain hash could be undone by trying
-names. The key may not change: all hashes would.
+names. A hash names its key, as in `k3fa91c:` and 48 hex digits, so that a key can be replaced. From
+then on the same person gives another hash, and its key's id tells that it can't be compared with
+earlier ones. Under the keys that are kept `Authors.hashes` finds what somebody wrote, to have it
+erased. Hashes from before keys had ids are 64 hex digits.
 """
 
 import hmac
@@ -13,39 +16,61 @@ from pathlib import Path
 from trending_shared.errors import SettingInvalid
 
 KEY_FILE = "author-hash.key"  # below TRENDING_HOME
+MIN_KEY = 16  # bytes
 
 
 class Authors:
-    """Turns names into hashes."""
+    """Turns names into hashes.
 
-    def __init__(self, key: bytes) -> None:
+    Args:
+        key: hashes from now on.
+        old_keys: hashed before; those that aren't kept can't be searched for any more.
+    """
+
+    def __init__(self, key: bytes, *old_keys: bytes) -> None:
         self._key = key
+        self._old_keys = old_keys
 
     def hash(self, source: str, name: str) -> str:
-        """64 hex digits; who has one name on two sites needn't be one person."""
-        return self._digest(f"author\x1f{source}\x1f{_plain(name)}")
+        """At most 64 characters; who has one name on two sites needn't be one person."""
+        return self.hashes(source, name)[0]
+
+    def hashes(self, source: str, name: str) -> tuple[str, ...]:
+        """Every hash that this author may have in our data, the one of today first."""
+        text = f"author\x1f{source}\x1f{_plain(name)}"
+        keys = (self._key, *self._old_keys)
+        digests = [_digest(key, text) for key in keys]
+        named = [f"{_key_id(key)}:{digest[:48]}" for key, digest in zip(keys, digests, strict=True)]
+        return (*named, *digests)
 
     def without_name(self, identifier: str, name: str | None) -> str:
         """A review's identifier, replaced by a hash if it gives its author away."""
         if not name or _plain(name) not in _plain(identifier):
             return identifier
-        return self._digest(f"review\x1f{identifier}")[:32]
+        return _digest(self._key, f"review\x1f{identifier}")[:32]
 
-    def _digest(self, text: str) -> str:
-        return hmac.digest(self._key, text.encode(), "sha256").hex()
+
+def _digest(key: bytes, text: str) -> str:
+    return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+def _key_id(key: bytes) -> str:
+    """What follows from a key and tells nothing of it."""
+    return f"k{_digest(key, 'key id')[:6]}"
 
 
 def _plain(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def author_key(home: Path) -> bytes:
-    """The key of this installation, made when first asked for; readable by its owner only.
+def author_keys(home: Path) -> tuple[bytes, ...]:
+    """The keys of this installation, made when first asked for; readable by its owner only.
 
-    Of several processes that make it at once, all get the one that was first.
+    The file has a line for each, the key of today first. Of several processes that make it at once,
+    all get the one that was first.
 
     Raises:
-        SettingInvalid: what lies in its place isn't a key.
+        SettingInvalid: what lies in its place aren't keys.
     """
     path = home / KEY_FILE
     if not path.exists():
@@ -63,8 +88,9 @@ def author_key(home: Path) -> bytes:
         finally:
             draft.unlink()
     try:
-        return bytes.fromhex(path.read_text())
-    except ValueError as error:
-        raise SettingInvalid(
-            f"{path} holds no key; SCRAPER_AUTHOR_HASH_KEY may replace it"
-        ) from error
+        keys = tuple(bytes.fromhex(line) for line in path.read_text().split())
+    except ValueError:
+        keys = ()
+    if not keys or min(map(len, keys)) < MIN_KEY:
+        raise SettingInvalid(f"{path} holds no key; SCRAPER_AUTHOR_HASH_KEY may replace it")
+    return keys

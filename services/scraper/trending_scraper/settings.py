@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from trending_scraper.authors import MIN_KEY
 from trending_shared.settings import ConsumerSettings
 
 
@@ -47,8 +48,12 @@ class ScraperSettings(ConsumerSettings):
     )
     author_hash_key: SecretStr | None = Field(
         default=None,
-        min_length=16,
+        min_length=MIN_KEY,
         description="hashes the names of authors; empty: made once and kept below TRENDING_HOME",
+    )
+    author_hash_old_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="keys that hashed them before, with commas; needed to find what they hashed",
     )
     default_delay: timedelta = Field(
         default=timedelta(seconds=1),
@@ -62,6 +67,16 @@ class ScraperSettings(ConsumerSettings):
     page_timeout: timedelta = Field(
         default=timedelta(seconds=60), gt=timedelta(), description="for one answer in all"
     )
+
+    @field_validator("author_hash_old_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        keys = tuple(part.strip() for part in value.split(",") if part.strip())
+        if any(len(key) < MIN_KEY for key in keys):
+            raise ValueError(f"a key has at least {MIN_KEY} characters")
+        return keys
 
     @field_validator("allowed_private_hosts", "sources", mode="before")
     @classmethod
