@@ -14,6 +14,8 @@ batch was handled, postponed or parked. What comes out of a handler is published
     declined   parked too, but an everyday thing (`Declined`)
     halted     too many parked in a row: the consumer stops and says so, because a bad deploy must
                not empty a topic
+    held       a handler found a partition's records unfit (`BatchUnfit`): the partition is put back
+               to before this batch and paused; the others go on. It is read again after a restart
 
 Read `Consumer` from `on` to `deliver` first. Beside it, `unhandled` postpones and parks, `progress`
 says how the consumer gets on, and `reading` steps over what Kafka's client can't read.
@@ -36,7 +38,7 @@ from faststream.kafka.message import KafkaAckableMessage, KafkaMessage
 from prometheus_client import CollectorRegistry
 
 from trending_shared.clock import Clock, SystemClock
-from trending_shared.errors import Rejected, Unavailable
+from trending_shared.errors import BatchUnfit, Rejected, Unavailable
 from trending_shared.events import Event
 from trending_shared.logs import log_context
 from trending_shared.messages import Message, Position, decode
@@ -49,6 +51,7 @@ from trending_shared.unhandled import OURS, Halted, Unhandled, due_at, waits_unt
 log = structlog.get_logger()
 
 E = TypeVar("E", bound=Event)
+Rewinds = dict[TopicPartition, tuple[int, datetime | None]]  # where to read on, and when if ever
 Answer = Iterable[Message[Any]] | None
 BatchHandler = Callable[[Sequence[Message[E]]], Answer | Awaitable[Answer]]
 EachHandler = Callable[[Message[E]], Answer | Awaitable[Answer]]
@@ -220,16 +223,15 @@ class Consumer:
             raise
         consumer = cast("AIOKafkaConsumer", self._subscriber.consumer)
         for partition, (offset, due) in rewinds.items():
-            self._wait_until_due(consumer, partition, offset, due)
+            self._put_back(consumer, partition, offset, due)
         await measure_lag(consumer, self.progress, self.metrics)
 
-    async def deliver(
-        self, records: Sequence[Record]
-    ) -> Mapping[TopicPartition, tuple[int, datetime]]:
+    async def deliver(self, records: Sequence[Record]) -> Rewinds:
         """Handle a batch of records to the end.
 
         Returns:
-            Where to read on, and when, for each partition whose next record isn't due yet.
+            Where to read on, and when, for each partition whose next record isn't due yet; without
+            a time for a partition that is held.
 
         Raises:
             Halted: too many dead letters in a row.
@@ -239,7 +241,7 @@ class Consumer:
         self._originals = {
             Position(record.topic, record.partition, record.offset): record for record in records
         }
-        rewinds: dict[TopicPartition, tuple[int, datetime]] = {}
+        rewinds: Rewinds = {}
         by_kind: dict[type[Event], list[Message[Any]]] = {}
         try:
             for position, record in self._originals.items():
@@ -267,11 +269,30 @@ class Consumer:
                     by_kind.setdefault(type(message.event), []).append(message)
             for kind, messages in by_kind.items():
                 with self.metrics.seconds.labels(kind.topic).time():
-                    await self._routes[kind].handle(messages)
+                    rewinds |= await self._handle(kind, messages)
         finally:
             now = self.clock.now()
             self.progress.busy_since, self.progress.last_at = None, now
         return rewinds
+
+    async def _handle(self, kind: type[Event], messages: Sequence[Message[Any]]) -> Rewinds:
+        """Handle the messages of the partitions that are fit, and hold the others."""
+        for message in messages:
+            self._release(_partition(message))
+        try:
+            await self._routes[kind].handle(messages)
+        except BatchUnfit as unfit:
+            rest = [message for message in messages if _partition(message) not in unfit.partitions]
+            if len(rest) == len(messages):
+                raise
+            rewinds: Rewinds = {}
+            for message in reversed(messages):
+                partition = _partition(message)
+                if why := unfit.partitions.get(partition):
+                    self._hold(partition, why)
+                    rewinds[TopicPartition(*partition)] = (_position(message).offset, None)
+            return rewinds | (await self._handle(kind, rest) if rest else {})
+        return {}
 
     async def _whole(self, handle: BatchHandler[Any], messages: Sequence[Message[Any]]) -> None:
         """Handle messages together; on failure find out which of them it was."""
@@ -282,6 +303,8 @@ class Consumer:
             else:
                 answer = await _call(handle, messages)
             await self.publisher.publish(answer or ())
+        except BatchUnfit:
+            raise
         except Unavailable as error:
             for message in messages:
                 await self._unhandled.postpone(self._original(message), error)
@@ -307,15 +330,39 @@ class Consumer:
                 self.metrics.age.labels(topic).observe(max(0.0, age))
 
     def _original(self, message: Message[Any]) -> Record:
-        assert message.position is not None, "a delivered message has a position"
-        return self._originals[message.position]
+        return self._originals[_position(message)]
 
     # ------------------------------------------------------------ partitions that wait
 
-    def _wait_until_due(
-        self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int, due: datetime
+    @property
+    def held(self) -> Mapping[tuple[str, int], str]:
+        """The partitions of ours that wait for a person, and why."""
+        consumer = self._subscriber.consumer if self._subscriber else None
+        if consumer is None:
+            return self.progress.held
+        ours = consumer.assignment()  # who has the others now has judged them anew
+        return {p: why for p, why in self.progress.held.items() if TopicPartition(*p) in ours}
+
+    def _hold(self, partition: tuple[str, int], why: str) -> None:
+        if partition in self.progress.held:
+            return
+        topic, number = partition
+        self.progress.held[partition] = why
+        self.metrics.held.labels(topic, str(number)).set(1)
+        log.critical("partition_held", topic=topic, partition=number, reason=why)
+
+    def _release(self, partition: tuple[str, int]) -> None:
+        if self.progress.held.pop(partition, None):
+            self.metrics.held.remove(partition[0], str(partition[1]))
+
+    def _put_back(
+        self,
+        consumer: AIOKafkaConsumer,
+        partition: TopicPartition,
+        offset: int,
+        due: datetime | None,
     ) -> None:
-        """Put a partition back to a record that isn't due, and read on when it is.
+        """Put a partition back to a record that isn't due, and read on when it is, if ever.
 
         The commit that follows stores the consumer's position, and so exactly what was handled.
         """
@@ -323,6 +370,8 @@ class Consumer:
             return
         consumer.seek(partition, offset)
         consumer.pause(partition)
+        if due is None:
+            return
         pause = max(0.0, (due - self.clock.now()).total_seconds())
 
         def resume() -> None:
@@ -338,6 +387,16 @@ class Consumer:
         for handle in self._resumes:
             handle.cancel()
         self._resumes.clear()
+
+
+def _position(message: Message[Any]) -> Position:
+    assert message.position is not None, "a delivered message has a position"
+    return message.position
+
+
+def _partition(message: Message[Any]) -> tuple[str, int]:
+    position = _position(message)
+    return position.topic, position.partition
 
 
 async def _call(handle: BatchHandler[Any], messages: Sequence[Message[Any]]) -> Answer:

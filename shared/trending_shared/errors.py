@@ -1,13 +1,15 @@
-"""Every error the house raises on purpose, in two kinds that decide what happens to a message.
+"""Every error the house raises on purpose, in kinds that decide what happens to a message.
 
     TrendingError
     ├── Rejected       can never work: the message is parked with this reason
     │   └── Declined   likewise, and nothing is broken: it doesn't count towards halting
-    └── Unavailable    can't work now: the message is tried again later
+    ├── Unavailable    can't work now: the message is tried again later
+    └── BatchUnfit     so much of a partition is bad that none of it is taken: it is held
 
 Services add their own leaves beside the subject that raises them.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Self
 
@@ -35,6 +37,18 @@ class Unavailable(TrendingError):
     def __init__(self, *args: object, not_before: datetime | None = None) -> None:
         super().__init__(*args)
         self.not_before = not_before
+
+
+class BatchUnfit(TrendingError):
+    """Too many records of a partition are bad at once for each to be bad by itself.
+
+    Args:
+        partitions: topic and partition of those that a person must look at, and what is wrong.
+    """
+
+    def __init__(self, partitions: Mapping[tuple[str, int], str]) -> None:
+        super().__init__("; ".join(partitions.values()))
+        self.partitions = partitions
 
 
 class Undecodable(Rejected):

@@ -89,7 +89,9 @@ class RawReview(Frozen):
     """A review's fields as the page had them; its author only as a keyed hash."""
 
     review_source_id: str | None = None
-    author_hash: str | None = Field(default=None, description="HMAC-SHA256 of the author, in hex")
+    author_hash: str | None = Field(
+        default=None, description="keyed hash of the author; says which key"
+    )
     text: str | None = None
     rating: str | None = None
     best_rating: str | None = None
@@ -261,6 +263,7 @@ class TitleCleaned(Event):
     genre_confidence: dict[str, float] = Field(
         default={}, description="how surely the page meant each of `genres`, up to 1; see `genres`"
     )
+    warnings: tuple[str, ...] = Field(default=(), description="what to doubt, such as an odd value")
     plot: str
     countries: tuple[str, ...] = ()
     language: str | None = Field(default=None, description="BCP 47 tag; early events have names")
@@ -296,6 +299,7 @@ class ReviewCleaned(Event):
     day: date | None = None
     language: str | None = Field(default=None, description="BCP 47 tag; early events have names")
     content_hash: str
+    warnings: tuple[str, ...] = Field(default=(), description="what to doubt, such as an odd value")
 
     @property
     def key(self) -> str:

@@ -2,7 +2,8 @@
 
 `/healthz`   the process answers
 `/readyz`    the broker answers, and whatever else the service names
-`/progressz` the consumer isn't halted, and isn't stuck: work that waits is being done
+`/progressz` the consumer isn't halted, holds no partition, and isn't stuck: work that waits is
+             being done
 `/metrics`   Prometheus
 """
 
@@ -28,6 +29,10 @@ def progress_problem(consumer: Consumer, clock: Clock) -> str | None:
     progress = consumer.progress
     if progress.halted:
         return f"halted: {progress.halted}"
+    if held := consumer.held:
+        return "; ".join(
+            f"held: {topic}:{partition}: {why}" for (topic, partition), why in held.items()
+        )
     now = clock.now()
     if progress.busy_since and now - progress.busy_since > STUCK_AFTER:
         return f"one batch has been at work since {progress.busy_since.isoformat()}"

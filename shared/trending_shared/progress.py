@@ -47,6 +47,12 @@ class DeliveryMetrics:
             "1 when too many dead letters in a row stopped the consumer",
             registry=registry,
         )
+        self.held = Gauge(
+            "trending_consumer_partition_held",
+            "1 for a partition of which nothing is taken until a person has looked at its records",
+            ["topic", "partition"],
+            registry=registry,
+        )
 
 
 @dataclass
@@ -61,6 +67,8 @@ class Progress:
     """Messages parked since one was handled."""
     halted: str | None = None
     """Why nothing more is taken, once that is so."""
+    held: dict[tuple[str, int], str] = field(default_factory=dict)
+    """Why nothing is taken of a partition, by topic and partition."""
     lag: dict[tuple[str, int], int] = field(default_factory=dict)
     """Records that wait, by topic and partition."""
 

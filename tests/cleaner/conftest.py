@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from trending_cleaner.cleaner import Cleaner
 from trending_cleaner.metrics import CleanerMetrics
 from trending_cleaner.schemas import FACTS, MERGED, REJECTS, REVIEWS, SIGNALS, TITLES
+from trending_cleaner.validation import Limits
 from trending_shared.clock import FrozenClock
 from trending_shared.errors import StoreUnavailable
 from trending_shared.events import TitleMerged, TitleScraped
@@ -45,6 +46,7 @@ class House:
     """The cleaner of one process, and the tables that outlive it."""
 
     url: str
+    limits: Limits = field(default_factory=Limits)
     registry: CollectorRegistry = field(init=False)
     tables: dict[str, FragileTable] = field(init=False)
     cleaner: Cleaner = field(init=False)
@@ -62,6 +64,7 @@ class House:
         self.cleaner = Cleaner(
             **self.tables,
             metrics=CleanerMetrics(self.registry),
+            limits=self.limits,
             clock=FrozenClock(datetime(2026, 11, 20, 12, tzinfo=UTC)),
             code_version="1.2.3",
         )

@@ -14,8 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from trending_cleaner.cleaner import Cleaner
 from trending_cleaner.handlers import register_handlers
+from trending_cleaner.validation import Limits
 from trending_shared.delivery import Consumer
-from trending_shared.errors import BrokerUnavailable, StoreUnavailable
+from trending_shared.errors import BatchUnfit, BrokerUnavailable, StoreUnavailable
 from trending_shared.events import (
     DayCount,
     RecordRejected,
@@ -46,6 +47,7 @@ class House(Protocol):
 
     cleaner: Cleaner
     tables: dict[str, Any]
+    limits: Limits
 
     def restart(self) -> None: ...
     def take_titles(self, messages: Sequence[Message[TitleScraped]]) -> list[Message[Any]]: ...
@@ -108,6 +110,7 @@ def test_a_titles_row_holds_all_of_its_event_and_where_it_came_from(house: House
         "genres": list(event.genres),
         "unknown_genres": [],
         "genre_confidence": [1.0, 1.0],
+        "warnings": [],
         "countries": ["United Kingdom", "United States"],
         "popularity": [{"day": date(2026, 10, 31), "count": 3}],
         "external_ids": ["imdb:tt0078748", "wikipedia:en:Alien_(film)"],
@@ -128,7 +131,7 @@ def test_a_reviews_row_holds_all_of_its_event_and_nothing_personal(house: House)
     assert isinstance(event, ReviewCleaned)
     (row,) = house.rows("reviews")
     assert row["text"] == event.text == "Ask [email] about the ending."
-    assert row | event.model_dump(exclude={"page"}) == row
+    assert row | event.model_dump(exclude={"page"}) | {"warnings": []} == row
     assert (row["page_key"], row["event_id"]) == (event.page.key, str(message.id))
     assert house.count("personal_data_total", kind="email") == 1
 
@@ -478,7 +481,45 @@ async def test_a_bad_record_is_parked_by_name_and_counted_and_its_neighbours_are
         assert registry.get_sample_value("trending_events_consumed_total", labels) == count
 
 
+def test_a_batch_of_which_too_much_is_bad_is_refused_and_nothing_is_written(
+    house: House,
+) -> None:
+    house.limits = Limits(share=0.5, records=10)
+    house.restart()
+    good = [a_title(f"good-{n}", offset=n) for n in range(4)]
+    bad = [a_title(f"bad-{n}", offset=4 + n, name=None) for n in range(6)]
+    elsewhere = [
+        replace(message, position=Position("titles-scraped", 1, n)) for n, message in enumerate(bad)
+    ]
+    with pytest.raises(BatchUnfit) as unfit:
+        house.cleaner.on_titles_scraped([*good, *bad, *elsewhere])
+    assert unfit.value.partitions == {
+        ("titles-scraped", 0): "6 of 10 records are errors: NameMissing 60%"
+    }
+    assert house.rows("titles") == house.rows("rejects") == []
+    assert house.count("rejected_total", record="title", reason="NameMissing") == 0
+    house.limits = Limits(share=1, records=10)  # whoever looked at them says so
+    house.restart()
+    assert reasons(house.cleaner.on_titles_scraped([*good, *bad])).count("NameMissing") == 6
+
+
+def test_records_that_are_known_already_are_not_bad(house: House) -> None:
+    house.limits = Limits(share=0.1, records=5)
+    house.restart()
+    for turn in range(3):
+        batch = [a_title(f"film-{n}", offset=10 * turn + n, day=turn) for n in range(10)]
+        answers = house.cleaner.on_titles_scraped(batch)
+    assert set(reasons(answers)) == {"DuplicateTitle"}
+
+
 # ---------------------------------------------------------------- what is counted
+
+
+def test_what_is_doubtful_stays_is_marked_and_counted(house: House) -> None:
+    (answer,) = house.cleaner.on_titles_scraped([a_title(rating="11", best_rating="10")])
+    assert answer.event.warnings == ("RatingUnreadable",)
+    assert [row["warnings"] for row in house.rows("titles")] == [["RatingUnreadable"]]
+    assert house.count("warnings_total", record="title", warning="RatingUnreadable") == 1
 
 
 def test_what_happened_is_counted(house: House) -> None:

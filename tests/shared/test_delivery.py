@@ -14,9 +14,10 @@ from prometheus_client import CollectorRegistry
 
 from trending_shared.clock import FrozenClock
 from trending_shared.delivery import Consumer
-from trending_shared.errors import BrokerUnavailable, Rejected, Unavailable
+from trending_shared.errors import BatchUnfit, BrokerUnavailable, Rejected, Unavailable
 from trending_shared.events import TitleScraped
 from trending_shared.messages import Message, first_message
+from trending_shared.probes import progress_problem
 from trending_shared.testing import CollectingPublisher, a_title_cleaned, a_title_scraped
 from trending_shared.unhandled import LONGEST_WAIT, Halted
 
@@ -320,6 +321,53 @@ async def test_a_success_ends_a_run_of_dead_letters() -> None:
         await house.consumer.deliver([a_record(name, n)])
     assert house.consumer.progress.halted is None
     assert house.count("parked") == 3
+
+
+async def test_a_partition_that_is_unfit_is_put_back_and_the_others_go_on() -> None:
+    house = House()
+    unfit = {("titles-scraped", 1): "2 of 2 records are errors"}
+
+    def handle(messages: Sequence[Message[TitleScraped]]) -> list[Message[Any]]:
+        if any(message.event.source_id.startswith("unfit") for message in messages):
+            raise BatchUnfit(unfit)
+        return house.handle(messages)
+
+    house.consumer.on(TitleScraped, handle)
+    records = [
+        a_record("a", 7),
+        a_record("unfit-1", 3, partition=1),
+        a_record("unfit-2", 4, partition=1),
+        a_record("b", 8),
+    ]
+    rewinds = await house.consumer.deliver(records)
+    assert rewinds == {TopicPartition("titles-scraped", 1): (3, None)}
+    assert house.cleaned == ["a", "b"]
+    assert house.publisher.raw == []
+    assert house.consumer.held == unfit
+    labels = {"topic": "titles-scraped", "partition": "1"}
+    gauge = "trending_consumer_partition_held"
+    assert house.registry.get_sample_value(gauge, labels) == 1
+    problem = progress_problem(house.consumer, house.clock)
+    assert problem == "held: titles-scraped:1: 2 of 2 records are errors"
+
+    await house.consumer.deliver([a_record("c", 3, partition=1)])  # it was given back, and is fine
+    assert house.consumer.held == {}
+    assert house.registry.get_sample_value(gauge, labels) is None
+    assert progress_problem(house.consumer, house.clock) is None
+
+
+async def test_an_unfit_partition_is_neither_halved_nor_postponed() -> None:
+    house = House()
+
+    def handle(messages: Sequence[Message[TitleScraped]]) -> list[Message[Any]]:
+        house.batches.append([message.event.source_id for message in messages])
+        raise BatchUnfit({("titles-scraped", 0): "all of it"})
+
+    house.consumer.on(TitleScraped, handle)
+    rewinds = await house.consumer.deliver([a_record(name, n) for n, name in enumerate("abc")])
+    assert house.batches == [["a", "b", "c"]]
+    assert rewinds == {TopicPartition("titles-scraped", 0): (0, None)}
+    assert (house.publisher.raw, house.publisher.messages) == ([], [])
 
 
 async def test_nothing_is_committed_when_a_message_can_neither_be_published_nor_set_aside() -> None:

@@ -7,6 +7,7 @@ from trending_cleaner.handlers import register_handlers
 from trending_cleaner.metrics import CleanerMetrics
 from trending_cleaner.schemas import FACTS, MERGED, REJECTS, REVIEWS, SIGNALS, TITLES
 from trending_cleaner.settings import CleanerSettings
+from trending_cleaner.validation import Limits
 from trending_shared.errors import StoreUnavailable
 from trending_shared.events import (
     RecordRejected,
@@ -32,6 +33,7 @@ def create_app(settings: CleanerSettings | None = None) -> WorkerApp:
         rejects=OffsetTable(settings.store, "rejects", schema=REJECTS, owner="cleaner"),
         merged=OffsetTable(settings.store, "merged", schema=MERGED, owner="cleaner"),
         metrics=CleanerMetrics(base.registry),
+        limits=Limits(share=settings.bad_share, records=settings.bad_records),
         clock=base.clock,
         code_version=settings.code_version,
     )

@@ -29,6 +29,7 @@ from trending_cleaner.identities import Identities
 from trending_cleaner.metrics import CleanerMetrics
 from trending_cleaner.near_duplicates import KnownReviews
 from trending_cleaner.schemas import Cleaned, Row, reject_row, row_of
+from trending_cleaner.validation import Fitness, Limits, Outcome
 from trending_shared.clock import Clock
 from trending_shared.errors import Rejected
 from trending_shared.events import (
@@ -53,6 +54,8 @@ Placed = tuple[Position, Row]
 _EVERYDAY = frozenset(
     {"DuplicateTitle", "DuplicateReview", "DuplicateFacts", "NearDuplicateReview"}
 )
+# Nothing is wrong with what these say.
+_HARMLESS = _EVERYDAY | {"OutdatedTitle", "OutdatedReview", "OutdatedFacts"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class Cleaner:
     Every scraped record leads to one event and, however often it is delivered, to one row: of
     titles, reviews, facts, signals or rejects. Facts that are taken lead to a row only. What a
     title or facts change in merged titles follows. All handlers raise `StoreUnavailable` when a
-    table's storage doesn't answer.
+    table's storage doesn't answer, and `BatchUnfit`, nothing written, when too many records are bad
+    at once.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Cleaner:
         rejects: OffsetTable,
         merged: OffsetTable,
         metrics: CleanerMetrics,
+        limits: Limits,
         clock: Clock,
         code_version: str,
     ) -> None:
@@ -92,6 +97,7 @@ class Cleaner:
         self._metrics = metrics
         self._clock = clock
         self._code_version = code_version
+        self._fitness = Fitness(limits)
         self._identities = Identities(
             titles=titles,
             facts=facts,
@@ -164,9 +170,11 @@ class Cleaner:
         rows: list[Placed] = []
         rejects: list[Placed] = []
         answers: list[Message[Any]] = []
+        outcomes: list[tuple[Position, Outcome]] = []
         taken: list[tuple[Message[S], str]] = []
         for message in messages:
             event, row = self._answer(message, lane, draft, now)
+            outcomes.append((_position(message), _error(event)))
             if not isinstance(event, CleanFacts):
                 answers.append(message.leads_to(event))
             if not isinstance(event, RecordRejected):
@@ -174,9 +182,11 @@ class Cleaner:
             if row is not None:
                 placed = rejects if isinstance(event, RecordRejected) else rows
                 placed.append((_position(message), row))
+        self._fitness.judge(outcomes)
         # In this order: a duplicate mustn't be known before the content that it repeats.
         self._append(lane.table, lane.name, rows)
         self._append(self._rejects, "rejects", rejects)
+        self._fitness.learn(outcomes)
         self._count(answers, lane, len(messages))
         return answers, taken
 
@@ -257,10 +267,21 @@ class Cleaner:
             self._metrics.rejected.labels(lane.record, reason).inc(number)
             if reason in _EVERYDAY:
                 self._metrics.duplicates.labels(lane.record).inc(number)
+        warnings = Counter(
+            warning for answer in answers for warning in getattr(answer.event, "warnings", ())
+        )
+        for warning, number in warnings.items():
+            self._metrics.warnings.labels(lane.record, warning).inc(number)
         cleaned = taken - reasons.total()
         self._metrics.cleaned.labels(lane.record).inc(cleaned)
         self._metrics.known.labels(lane.record).set(len(lane.known))
         log.info(f"{lane.name}_cleaned", cleaned=cleaned, **reasons)
+
+
+def _error(answer: Cleaned | RecordRejected) -> Outcome:
+    if not isinstance(answer, RecordRejected) or answer.reason in _HARMLESS:
+        return None
+    return answer.reason
 
 
 def _rejected(scraped: S, record: Record, error: Rejected) -> RecordRejected:

@@ -14,6 +14,7 @@ from trending_cleaner.external_ids import external_ids
 from trending_cleaner.identity import hash_content, review_id, subject_id, title_id
 from trending_cleaner.personal_data import scrub
 from trending_cleaner.plain_text import plain_text
+from trending_cleaner.validation import review_warnings, title_warnings
 from trending_shared.errors import Rejected
 from trending_shared.events import (
     FactsScraped,
@@ -128,7 +129,7 @@ def clean_title(scraped: TitleScraped, now: datetime) -> TitleCleaned:
     ids = external_ids(raw.external_ids, source=scraped.source, source_id=scraped.source_id)
     if ids:  # a page that names none has the content that it had before there were any
         content["external_ids"] = ids
-    return TitleCleaned(
+    cleaned = TitleCleaned(
         title_id=title_id(scraped.source, scraped.source_id),
         source=scraped.source,
         source_id=scraped.source_id,
@@ -138,6 +139,8 @@ def clean_title(scraped: TitleScraped, now: datetime) -> TitleCleaned:
         content_hash=hash_content(content),
         **content,
     )
+    warnings = title_warnings(raw, cleaned)
+    return cleaned.model_copy(update={"warnings": warnings}) if warnings else cleaned
 
 
 def clean_review(scraped: ReviewScraped, now: datetime) -> CleanReview:
@@ -169,6 +172,8 @@ def clean_review(scraped: ReviewScraped, now: datetime) -> CleanReview:
         content_hash=hash_content(content),
         **content,
     )
+    if warnings := review_warnings(raw, event):
+        event = event.model_copy(update={"warnings": warnings})
     dropped = day is None and fields.value(raw.day) is not None
     return CleanReview(event, personal_data=scrubbed.found, day_dropped=dropped)
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from trending_cleaner.places import country_name, language_tag, split_countries
 from trending_cleaner.plain_text import plain_text
@@ -71,6 +72,7 @@ class YearImplausible(Rejected):
     """A title names a year in which it can't have been released."""
 
 
+@lru_cache(maxsize=20_000)  # most are said over and over: kinds, years, genres, countries
 def value(raw: str | None) -> str | None:
     """A short value as plain text; None for what sites write where they have none."""
     if raw is None or len(raw) > MAX_VALUE:

@@ -29,6 +29,13 @@ class CleanerMetrics:
             "Genre labels that nobody could map; a rise means that the genre map needs entries",
             registry=registry,
         )
+        self.warnings = Counter(
+            "trending_cleaner_warnings_total",
+            "Clean records with something to doubt, by what it is; a rise means that a source "
+            "writes a field in another way",
+            ["record", "warning"],
+            registry=registry,
+        )
         self.personal_data = Counter(
             "trending_cleaner_personal_data_total",
             "Marks put in place of personal data in reviews, by kind",

@@ -59,6 +59,7 @@ TITLES = pa.schema(
         *_ORIGIN,
         ("genre_confidence", pa.list_(pa.float64())),  # of each of `genres`, in their order
         ("external_ids", _TEXTS),  # `imdb:tt0078748`, sorted
+        ("warnings", _TEXTS),
     ]
 )
 
@@ -150,6 +151,7 @@ REVIEWS = pa.schema(
         ("language", pa.string()),
         ("content_hash", pa.string()),
         *_ORIGIN,
+        ("warnings", _TEXTS),
     ]
 )
 

@@ -11,4 +11,14 @@ class CleanerSettings(ConsumerSettings):
 
     model_config = SettingsConfigDict(env_prefix="CLEANER_")
 
+    bad_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="of a partition's latest records that may be rejected before it is held; "
+        "1 rejects them all one by one",
+    )
+    bad_records: int = Field(
+        default=100, ge=1, description="the fewest records after which a partition may be held"
+    )
     port: int = Field(default=8102, ge=0, le=65535, description="0 takes a free port")
