@@ -516,7 +516,8 @@ def test_records_that_are_known_already_are_not_bad(house: House) -> None:
 
 
 def test_what_is_doubtful_stays_is_marked_and_counted(house: House) -> None:
-    (answer,) = house.cleaner.on_titles_scraped([a_title(rating="11", best_rating="10")])
+    answer, *_ = house.cleaner.on_titles_scraped([a_title(rating="11", best_rating="10")])
+    assert isinstance(answer.event, TitleCleaned)
     assert answer.event.warnings == ("RatingUnreadable",)
     assert [row["warnings"] for row in house.rows("titles")] == [["RatingUnreadable"]]
     assert house.count("warnings_total", record="title", warning="RatingUnreadable") == 1

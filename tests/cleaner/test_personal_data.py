@@ -31,7 +31,7 @@ from trending_cleaner.personal_data import scrub
         ("03-1234-5678", "[phone]"),
         ("＋４９ １７０ １２３４５６７", "[phone]"),
         ("٠١٢٣٤٥٦٧٨٩٠", "[phone]"),
-        ("10/10 0171 2345678", "10/[phone]"),
+        ("10/10 0171 2345678", "10/10 [phone]"),
         # addresses that hide
         ("name (at) mail (dot) com", "[email]"),
         ("name [at] mail.example", "[email]"),

@@ -21,7 +21,7 @@ from trending_shared.messages import Position
 
 REPLACED = "\ufffd"  # what a decoder writes where bytes are no character
 _GARBLED = ("Ã©", "Ã¨", "Ã¤", "Ã¶", "Ã¼", "Ã±", "â€™", "â€œ", "â€“")  # UTF-8 read as cp1252
-SHORT_FILM, LONG_FILM = 2, 600  # minutes; all but a few experiments lie between
+SHORT_FILM, LONG = 2, 600  # minutes; of a film, of anything; all but a few lie between
 
 
 def title_warnings(raw: RawTitle, title: TitleCleaned) -> tuple[str, ...]:
@@ -53,7 +53,9 @@ def _garbled(*texts: str) -> bool:
 
 def _odd_length(title: TitleCleaned) -> bool:
     minutes = title.runtime_minutes
-    return title.kind == "film" and minutes is not None and not SHORT_FILM <= minutes <= LONG_FILM
+    if minutes is None:
+        return False
+    return minutes > LONG or (title.kind == "film" and minutes < SHORT_FILM)
 
 
 _TITLE_WARNINGS: Mapping[str, Callable[[RawTitle, TitleCleaned], bool]] = {
