@@ -25,6 +25,7 @@ from trending_trainer.fitting import Fitted, Fitting
 from trending_trainer.runs import Request, Runs
 from trending_trainer.settings import TrainerSettings
 from trending_trainer.tracking import Tracker
+from trending_trainer.training_set import Terms
 
 STORIES = {
     "Comedy": "a silly prank ruins the wedding and everybody laughs",
@@ -53,9 +54,18 @@ class Notes(Tracker):
 
 
 def cut_dataset(
-    store: ObjectStore, name: str, *, titles: int = 120, recipe: str = RECIPE, swap: bool = False
+    store: ObjectStore,
+    name: str,
+    *,
+    titles: int = 120,
+    recipe: str = RECIPE,
+    swap: bool = False,
+    tmdb: int = 0,
 ) -> None:
-    """Publish a dataset; with `swap` every story stands under the next genre."""
+    """Publish a dataset; with `swap` every story stands under the next genre.
+
+    Its first `tmdb` titles are TMDB's.
+    """
     genres = list(STORIES)
     rows = []
     for number in range(titles):
@@ -67,6 +77,8 @@ def cut_dataset(
         rows.append(
             {
                 "title_id": f"t{number:03}",
+                "source": "tmdb" if number < tmdb else "demo",
+                "license": "LicenseRef-TMDB" if number < tmdb else "test",
                 "source_id": f"s{number}",
                 "kind": "film",
                 "text": text,
@@ -88,7 +100,7 @@ def cut_dataset(
         tables={},
         files=(file,),
         sources={"demo": titles},
-        licenses={"test": titles},
+        licenses={"LicenseRef-TMDB": tmdb, "test": titles - tmdb},
         labels={},
         code_version="test",
         requested_by=uuid4(),
@@ -103,9 +115,16 @@ def store(tmp_path: Path) -> ObjectStore:
     return ObjectStore.at((tmp_path / "store").as_uri())
 
 
-def fitting(store: ObjectStore, *, tracker: Tracker | None = None) -> Fitting:
+def fitting(
+    store: ObjectStore, *, tracker: Tracker | None = None, terms: Terms | None = None
+) -> Fitting:
     return Fitting(
-        store, tracker=tracker or Notes(), clock=SystemClock(), margin=0.0, code_version="test"
+        store,
+        tracker=tracker or Notes(),
+        clock=SystemClock(),
+        margin=0.0,
+        terms=terms or Terms(),
+        code_version="test",
     )
 
 
@@ -137,6 +156,23 @@ def test_the_first_good_model_becomes_the_champion_and_can_be_run_from_the_regis
     answers = dict(zip(GENRES, graph.predict([text])[0], strict=True))
     assert max(answers, key=answers.__getitem__) == "Horror"
     assert answers["Horror"] >= champion.thresholds["Horror"]
+
+
+def test_titles_that_may_not_be_learned_from_are_left_out_and_counted(store: ObjectStore) -> None:
+    cut_dataset(store, "one", titles=150, tmdb=30)
+    outcome = fitting(store, terms=Terms(sources=frozenset({"tmdb"}))).run(a_request("one"))
+    assert outcome.promoted is not None
+    champion = ModelRegistry(store).champion("genres")
+    assert champion.metrics["left_out"] == {"LicenseRef-TMDB": 30}
+    assert champion.metrics["trained_on"] + champion.metrics["rows"] == 120
+    assert "Licences of the texts: test (120)." in champion.card
+    assert "don't permit training: LicenseRef-TMDB (30)." in champion.card
+
+
+def test_a_dataset_of_which_nothing_may_be_learned_leads_to_a_refusal(store: ObjectStore) -> None:
+    cut_dataset(store, "one", tmdb=120)
+    terms = Terms(licenses=frozenset({"licenseref-tmdb"}))
+    assert fitting(store, terms=terms).run(a_request("one")).refused is not None
 
 
 def test_an_attempt_that_died_after_the_promotion_is_not_judged_against_itself(

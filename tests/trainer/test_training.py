@@ -10,6 +10,7 @@ import pytest
 
 from trending_shared.features import compose_text
 from trending_shared.genres import GENRES
+from trending_shared.sources import read_catalogue
 from trending_trainer.training import (
     FAMILIES,
     MIN_EXAMPLES,
@@ -21,7 +22,7 @@ from trending_trainer.training import (
     decide,
     train,
 )
-from trending_trainer.training_set import TrainingSet, split_of
+from trending_trainer.training_set import Terms, TrainingSet, split_of
 
 WORDS = {
     "Comedy": ["laughs", "prank", "silly", "wedding"],
@@ -130,6 +131,45 @@ def test_no_titles_are_a_set_too() -> None:
     empty = TrainingSet.of(pa.Table.from_pylist(rows(3)).slice(0, 0))
     assert len(empty) == 0
     assert empty.labels.shape == (0, 16)
+
+
+# ---------------------------------------------------------------- what may be learned from
+
+OF_SOURCES = pa.Table.from_pylist(
+    [
+        {"source": "tvmaze", "license": "CC-BY-SA-4.0"},
+        {"source": "tmdb", "license": "LicenseRef-TMDB"},
+        {"source": "omdb", "license": "CC-BY-NC-4.0"},
+        {"source": "cinema_of_ones_own", "license": "CC-BY-NC-4.0"},
+        {"source": "csv", "license": "LicenseRef-own-file"},
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("excluded", "permitted", "sources"),
+    [
+        ((), (), ["tvmaze", "cinema_of_ones_own", "csv"]),
+        (("cc-by-nc-4.0",), (), ["tvmaze", "csv"]),
+        ((), ("omdb",), ["tvmaze", "omdb", "cinema_of_ones_own", "csv"]),
+        (("CC-BY-NC-4.0",), ("omdb", "tmdb"), ["tvmaze", "tmdb", "csv"]),
+        (("CC-BY-SA-4.0", "LicenseRef-own-file"), (), ["cinema_of_ones_own"]),
+    ],
+)
+def test_sources_that_must_be_asked_and_licences_that_are_named_are_left_out(
+    excluded: tuple[str, ...], permitted: tuple[str, ...], sources: list[str]
+) -> None:
+    terms = Terms.of(read_catalogue(), excluded_licenses=excluded, permitted_sources=permitted)
+    rows, left_out = terms.permitted(OF_SOURCES)
+    assert rows.column("source").to_pylist() == sources
+    assert sum(left_out.values()) == len(OF_SOURCES) - len(sources)
+
+
+def test_a_source_that_forbids_training_cant_be_permitted() -> None:
+    entry = read_catalogue()["tvmaze"].model_copy(update={"training": "forbidden"})
+    terms = Terms.of({"tvmaze": entry}, permitted_sources=["tvmaze"])
+    rows, left_out = terms.permitted(OF_SOURCES.slice(0, 1))
+    assert (len(rows), left_out) == (0, {"CC-BY-SA-4.0": 1})
 
 
 # ---------------------------------------------------------------- training

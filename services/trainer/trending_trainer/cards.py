@@ -4,7 +4,8 @@ After Mitchell et al., "Model cards for model reporting", FAT* 2019, as far as a
 something to say to it.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from trending_shared.datasets import DatasetManifest
 from trending_trainer.evaluation import Evaluation, Score
@@ -17,6 +18,7 @@ def write_card(
     algorithm: str,
     dataset: DatasetManifest,
     trained_on: int,
+    left_out: Mapping[str, int],
     untrained: Sequence[str],
     thresholds: dict[str, float],
     evaluation: Evaluation,
@@ -27,6 +29,7 @@ def write_card(
 
     Args:
         trained_on: titles that the model learned from.
+        left_out: titles of the dataset that it may not learn from, by licence.
         untrained: genres that it can't tell.
         evaluation: on titles that it didn't learn from, as is `baseline_f1`.
     """
@@ -35,7 +38,8 @@ def write_card(
         f"| {score.f1:.3f} | {score.support} |"
         for genre, score in evaluation.genres.items()
     ]
-    licenses = ", ".join(f"{name} ({count})" for name, count in sorted(dataset.licenses.items()))
+    used = Counter(dataset.licenses)
+    used.subtract(left_out)
     missing = (
         f"It can't tell {', '.join(untrained)}: fewer than {MIN_EXAMPLES} titles had, or lacked, "
         "each."
@@ -52,8 +56,13 @@ def write_card(
         f"Learned from {trained_on} titles of dataset {dataset.dataset_id} "
         f"({dataset.rows} titles, texts by recipe {dataset.recipe}). {missing}",
         "",
-        f"Licences of the texts: {licenses or 'none given'}.",
+        f"Licences of the texts: {_counted(+used) or 'none given'}.",
         "",
+        *(
+            [f"Left out, because the terms don't permit training: {_counted(left_out)}.", ""]
+            if left_out
+            else []
+        ),
         f"Measured on {evaluation.rows} titles that it didn't learn from: macro-F1 "
         f"{evaluation.macro_f1:.4f}, micro-F1 {evaluation.micro_f1:.4f}; always answering the most "
         f"frequent genre would reach {baseline_f1:.4f}.",
@@ -68,6 +77,10 @@ def write_card(
         f"in any probability, and in {parity.label_changes} answers, over {parity.rows} titles.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
 
 
 def _kind_line(kind: str, score: Score) -> str:

@@ -26,6 +26,7 @@ from trending_shared.logs import configure_logs
 from trending_shared.onnx_models import ModelUnusable, OnnxModel
 from trending_shared.registry import CHAMPION, Manifest, ModelRegistry, Pointer, model_version
 from trending_shared.settings import read_settings
+from trending_shared.sources import read_catalogue
 from trending_shared.storage import ObjectStore
 from trending_trainer.cards import write_card
 from trending_trainer.evaluation import Evaluation, evaluate, frequent_genre_baseline
@@ -37,7 +38,7 @@ from trending_trainer.settings import TrainerSettings
 from trending_trainer.supervising import MODEL
 from trending_trainer.tracking import Tracker
 from trending_trainer.training import FAMILIES, Family, TooFewTitles, decide, train
-from trending_trainer.training_set import TrainingSet
+from trending_trainer.training_set import Terms, TrainingSet
 
 log = structlog.get_logger()
 
@@ -61,6 +62,7 @@ class Fitting:
 
     Args:
         margin: macro-F1 that a candidate must have above the champion's.
+        terms: what may not be learned from.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Fitting:
         tracker: Tracker,
         clock: Clock,
         margin: float,
+        terms: Terms,
         code_version: str,
     ) -> None:
         self._store = store
@@ -77,6 +80,7 @@ class Fitting:
         self._tracker = tracker
         self._clock = clock
         self._margin = margin
+        self._terms = terms
         self._code_version = code_version
 
     def run(self, request: Request) -> Outcome:
@@ -90,10 +94,13 @@ class Fitting:
         """
         try:
             dataset = self._dataset(request)
-            titles = TrainingSet.of(read_dataset(self._store, dataset))
+            rows, left_out = self._terms.permitted(read_dataset(self._store, dataset))
+            if left_out:
+                log.info("titles_left_out", dataset_id=dataset.dataset_id, by_license=left_out)
+            titles = TrainingSet.of(rows)
             if not len(titles.only("test")):
                 raise TooFewTitles(f"none of {len(titles)} labelled titles is of the test split")
-            fitted = [self._fit(request, family, dataset, titles) for family in FAMILIES]
+            fitted = [self._fit(request, family, dataset, titles, left_out) for family in FAMILIES]
         except Rejected as error:
             log.warning("nothing_registered", reason=error.reason, detail=str(error))
             reasons = (f"{error.reason}: {error}",)
@@ -123,7 +130,12 @@ class Fitting:
         return dataset
 
     def _fit(
-        self, request: Request, family: Family, dataset: DatasetManifest, titles: TrainingSet
+        self,
+        request: Request,
+        family: Family,
+        dataset: DatasetManifest,
+        titles: TrainingSet,
+        left_out: dict[str, int],
     ) -> Fitted:
         model = train(family, titles)
         graph = export(model)
@@ -149,6 +161,7 @@ class Fitting:
                 "validation_f1": model.validation_f1,
                 "trained_on": len(seen),
                 "untrained": list(model.untrained),
+                "left_out": left_out,
             },
             reference=build_reference(list(test.texts), probabilities, GENRES),
             parity={
@@ -164,6 +177,7 @@ class Fitting:
                 algorithm=family,
                 dataset=dataset,
                 trained_on=len(seen),
+                left_out=left_out,
                 untrained=model.untrained,
                 thresholds=model.thresholds,
                 evaluation=evaluation,
@@ -321,6 +335,11 @@ def main(run_id: UUID, number: int, parent: int) -> None:
         tracker=Tracker(settings.home),
         clock=clock,
         margin=settings.margin,
+        terms=Terms.of(
+            read_catalogue(settings.sources_file),
+            excluded_licenses=settings.excluded_licenses,
+            permitted_sources=settings.permitted_sources,
+        ),
         code_version=settings.code_version,
     )
     runs.end(run_id, fitting.run(request))

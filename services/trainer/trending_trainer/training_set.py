@@ -1,16 +1,19 @@
 """From the rows of a dataset to what a model is fitted and measured on. Pure."""
 
 import hashlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from trending_shared.genres import GENRES
+from trending_shared.sources import SourceEntry
 
 Split = Literal["train", "validation", "test"]
 
@@ -26,6 +29,55 @@ def split_of(source_id: str) -> Split:
     if bucket < _TEST_BELOW:
         return "test"
     return "validation" if bucket < _VALIDATION_BELOW else "train"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a model may not learn from: titles under these licences, and titles of these sources.
+
+    Licences are SPDX expressions and compared as they are written, but for capitals.
+    """
+
+    licenses: frozenset[str] = frozenset()
+    sources: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls,
+        catalogue: Mapping[str, SourceEntry],
+        *,
+        excluded_licenses: Collection[str] = (),
+        permitted_sources: Collection[str] = (),
+    ) -> Self:
+        """The terms of the catalogue's sources, and those of the operator besides.
+
+        Args:
+            permitted_sources: sources that must be asked, and whose owners have said yes.
+        """
+        return cls(
+            licenses=frozenset(license.lower() for license in excluded_licenses),
+            sources=frozenset(
+                name
+                for name, entry in catalogue.items()
+                if entry.training == "forbidden"
+                or (entry.training == "ask" and name not in permitted_sources)
+            ),
+        )
+
+    def permitted(self, rows: pa.Table) -> tuple[pa.Table, dict[str, int]]:
+        """The rows that a model may learn from, and how many others there are by licence.
+
+        Args:
+            rows: with the columns `source` and `license`.
+        """
+        excluded = pa.array(sorted(self.licenses), pa.string())
+        forbidden = pa.array(sorted(self.sources), pa.string())
+        without = pc.or_(
+            pc.is_in(pc.utf8_lower(rows.column("license")), value_set=excluded),
+            pc.is_in(rows.column("source"), value_set=forbidden),
+        )
+        left_out = Counter(rows.filter(without).column("license").to_pylist())
+        return rows.filter(pc.invert(without)), dict(sorted(left_out.items()))
 
 
 @dataclass(frozen=True, slots=True)
