@@ -263,3 +263,31 @@ def test_two_reviews_with_one_identifier_stay_two() -> None:
     reviews = [{"identifier": "r1", "reviewBody": body} for body in ("Good.", "Bad.")]
     found = found_reviews({**ALIEN, "review": reviews}, [])
     assert [one.review.review_source_id for one in found] == ["r1", None]
+
+
+# ---------------------------------------------------------------- ids of others
+
+
+def test_links_to_others_and_named_identifiers_say_what_they_call_a_title() -> None:
+    node = {
+        "@type": "Movie",
+        "name": "Salt Roads",
+        "sameAs": [
+            "https://www.imdb.com/title/tt9900102/?ref=x",
+            "http://www.wikidata.org/entity/Q99001020",
+            "https://www.themoviedb.org/movie/900102-salt-roads",
+            "https://imdb.com.evil.example/title/tt0000001",
+            "https://www.imdb.com/name/nm0000001",
+        ],
+    }
+    ids = {"imdb": "tt9900102", "wikidata": "Q99001020", "tmdb": "movie/900102"}
+    assert raw_title(node).external_ids == ids
+    named = {"identifier": [{"propertyID": "IMDb", "value": "tt9900102"}, {"propertyID": "isan"}]}
+    assert raw_title(named).external_ids == {"imdb": "tt9900102"}
+
+
+def test_ids_of_others_that_cant_be_true_are_none() -> None:
+    alien = {"propertyID": "imdb", "value": "alien"}
+    values: list[Any] = [None, 7, {}, [[]], "tt1", alien, {"value": {}}]
+    for odd in values:
+        assert raw_title({"sameAs": odd, "identifier": odd}).external_ids == {}

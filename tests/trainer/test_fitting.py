@@ -259,7 +259,14 @@ def test_of_a_run_with_one_unusable_model_none_is_registered(store: ObjectStore)
             return super()._fit(request, family, *rest)
 
     cut_dataset(store, "one")
-    wild = Wild(store, tracker=Notes(), clock=SystemClock(), margin=0.0, code_version="test")
+    wild = Wild(
+        store,
+        tracker=Notes(),
+        clock=SystemClock(),
+        margin=0.0,
+        terms=Terms(),
+        code_version="test",
+    )
     outcome = wild.run(a_request("one"))
     assert outcome.registered == ()
     assert outcome.verdict == "refused"

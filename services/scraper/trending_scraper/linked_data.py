@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
+from trending_scraper.external_ids import external_ids
 from trending_scraper.sources.base import FoundReview
 from trending_shared.events import DayCount, RawReview, RawTitle
 
@@ -20,6 +21,11 @@ Node = Mapping[str, Any]
 
 TITLES = frozenset({"Movie", "TVSeries"})
 WATCHING = frozenset({"WatchAction", "ViewAction"})
+PAGES = {
+    "imdb": re.compile(r"https?://(?:www\.|m\.)?imdb\.com/title/(tt[0-9]+)(?![0-9A-Za-z])"),
+    "tmdb": re.compile(r"https?://(?:www\.)?themoviedb\.org/((?:movie|tv)/[0-9]+)"),
+    "wikidata": re.compile(r"https?://(?:www\.)?wikidata\.org/(?:wiki|entity)/(Q[0-9]+)"),
+}
 MAX_VALUES = 100  # of one property: genres, countries
 MAX_COUNT = 2**53  # beyond it JSON numbers aren't exact, nor any count of viewers true
 LAST_PART = re.compile(r"^.*[/:#]", re.DOTALL)
@@ -155,7 +161,22 @@ def raw_title(node: Node) -> RawTitle:
         best_rating=first(rating, "bestRating"),
         rating_count=first(rating, "ratingCount", "reviewCount"),
         popularity=popularity(node),
+        external_ids=others_ids(node),
     )
+
+
+def others_ids(node: Node) -> dict[str, str]:
+    """What others call a title: by links to their pages in `sameAs`, or by named identifiers."""
+    claimed: dict[str, str] = {}
+    for link in texts(node.get("sameAs")):
+        for scheme, page in PAGES.items():
+            if match := page.match(link):
+                claimed.setdefault(scheme, match[1])
+    for value in each(node.get("identifier")):
+        scheme, id = (first(value, "propertyID") or "").lower(), first(value, "value")
+        if scheme in PAGES and id:
+            claimed.setdefault(scheme, id)
+    return external_ids(claimed)
 
 
 def identifier(node: Node) -> str | None:
