@@ -369,10 +369,15 @@ def test_the_version_in_force_is_measured_and_all_versions_are_counted(tmp_path:
     shelf = Shelf()
     older = {"fetched_at": NOW - timedelta(days=3), "year": 1066, "event_id": "e"}
     shelf.titles.append(shelf.titles[0] | older)
+    signals = OffsetTable(
+        tmp_path.as_uri(), "signals", schema=pa.schema([("source", pa.string())]), owner="x"
+    )
+    signals.append([(Position("signals", 0, n), {"source": "wikimedia"}) for n in range(3)])
     report = report_on(read_tables(shelf.store_at(tmp_path), tell=lambda text: None))
     assert findings(report) == []
     assert (report.overall.titles, report.overall.versions) == (336, 336 + 168 + 1)
     assert report.subject.tables["titles"] == 1
+    assert report.other_tables == {"signals": {"wikimedia": 3}}
 
 
 def test_an_event_that_has_two_rows_is_an_error(tmp_path: Path) -> None:

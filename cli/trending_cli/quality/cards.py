@@ -256,7 +256,7 @@ def _license(entry: SourceEntry | None) -> str:
 
 
 def _pace(delay: timedelta) -> str:
-    return f"a request every {_span(delay)} at most" if delay else "as fast as it answers"
+    return f"a request every {_span(delay)} at most" if delay else "no pause between requests"
 
 
 def _span(span: timedelta) -> str:

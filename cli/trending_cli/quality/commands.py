@@ -95,11 +95,14 @@ def report(
         print_json(made)
     else:
         findings = [check for check in made.checks if check.severity != "passed"]
-        print_table(
-            f"{len(findings)} of {len(made.checks)} checks have something to say",
-            ["severity", "check", "source", "what"],
-            [[c.severity, c.name, c.source or "all", c.said] for c in findings],
-        )
+        if findings:
+            print_table(
+                f"{len(findings)} of {len(made.checks)} checks have something to say",
+                ["severity", "check", "source", "what"],
+                [[c.severity, c.name, c.source or "all", c.said] for c in findings],
+            )
+        else:
+            console.print(f"all {len(made.checks)} checks pass")
         console.print(shown(f"the page: {folder}/report.html"), soft_wrap=True)
     if fail_on and made.fails(fail_on):
         raise typer.Exit(Exit.FAILED)

@@ -25,7 +25,6 @@ _KEYS = ("title_id", "review_id", "source", "source_id", "license", "content_has
 TITLE_COLUMNS = (*_KEYS, "fetched_at", "unknown_genres", *TITLE_FIELDS)
 REVIEW_COLUMNS = (*_KEYS, "fetched_at", *REVIEW_FIELDS)
 REJECT_COLUMNS = ("record", "source", "reason")
-ONLY_COUNTED = ("facts", "signals", "pages", "features")
 
 Tell = Callable[[str], None]
 
@@ -94,7 +93,7 @@ def read_tables(url: str, tell: Tell) -> Material:
     rejects = read("rejects", REJECT_COLUMNS)
     if not titles.num_rows and not rejects.num_rows:
         raise NothingToReport("no title has been cleaned yet; `trending demo` brings some")
-    others = {name: read(name, ["source"]) for name in ONLY_COUNTED}
+    others = {name: read(name, ["source"]) for name in _tables(url) - set(versions)}
     both = pd.concat(
         [titles.select(["source"]).to_pandas(), reviews.select(["source"]).to_pandas()]
     )
@@ -107,10 +106,16 @@ def read_tables(url: str, tell: Tell) -> Material:
         versions=versions,
         other_tables={
             name: _counts(table.column("source").to_pandas())
-            for name, table in others.items()
-            if name in versions and "source" in table.column_names
+            for name, table in sorted(others.items())
+            if "source" in table.column_names
         },
     )
+
+
+def _tables(url: str) -> set[str]:
+    """The names of all tables of a store, whoever keeps them."""
+    keys = ObjectStore.at(url).keys("tables")
+    return {key.split("/")[1] for key in keys if "/_delta_log/" in key}
 
 
 def read_snapshot(store: ObjectStore, manifest: DatasetManifest, tell: Tell) -> Material:
