@@ -15,6 +15,7 @@ from trending_cli.lineage import lineage
 from trending_cli.output import Exit, console, fail, print_json, tell
 from trending_cli.processes import SERVICES
 from trending_cli.quality import commands as quality
+from trending_cli.replay import replay
 from trending_shared.errors import (
     BrokerUnavailable,
     ModelNotFound,
@@ -59,6 +60,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(lineage)
+app.command()(replay)
 app.command()(doctor)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(imports.app, name="import")

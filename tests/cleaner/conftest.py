@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from trending_cleaner.cleaner import Cleaner
 from trending_cleaner.metrics import CleanerMetrics
+from trending_cleaner.pages import PAGES, Pages
 from trending_cleaner.schemas import FACTS, MERGED, REJECTS, REVIEWS, SIGNALS, TITLES
 from trending_cleaner.validation import Limits
 from trending_shared.clock import FrozenClock
@@ -50,6 +51,7 @@ class House:
     registry: CollectorRegistry = field(init=False)
     tables: dict[str, FragileTable] = field(init=False)
     cleaner: Cleaner = field(init=False)
+    pages: Pages = field(init=False)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -68,6 +70,8 @@ class House:
             clock=FrozenClock(datetime(2026, 11, 20, 12, tzinfo=UTC)),
             code_version="1.2.3",
         )
+        pages = FragileTable(self.url, "pages", schema=PAGES, owner="cleaner")
+        self.pages = Pages(pages, metrics=CleanerMetrics(CollectorRegistry()))
 
     def take_titles(self, messages: Sequence[Message[TitleScraped]]) -> list[Message[Any]]:
         """What the titles of a batch lead to, one by one: without what they are merged to."""

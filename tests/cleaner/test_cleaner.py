@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from trending_cleaner.cleaner import Cleaner
 from trending_cleaner.handlers import register_handlers
+from trending_cleaner.pages import Pages
 from trending_cleaner.validation import Limits
 from trending_shared.delivery import Consumer
 from trending_shared.errors import BatchUnfit, BrokerUnavailable, StoreUnavailable
@@ -46,6 +47,7 @@ class House(Protocol):
     """The fixture of `conftest`."""
 
     cleaner: Cleaner
+    pages: Pages
     tables: dict[str, Any]
     limits: Limits
 
@@ -319,7 +321,7 @@ async def test_a_broker_that_dies_between_append_and_publish_loses_and_doubles_n
 
     def a_consumer() -> Consumer:
         consumer = Consumer(service="cleaner", publisher=publisher, registry=CollectorRegistry())
-        register_handlers(consumer, house.cleaner)
+        register_handlers(consumer, house.cleaner, house.pages)
         return consumer
 
     publisher.down = True
@@ -464,7 +466,7 @@ async def test_a_bad_record_is_parked_by_name_and_counted_and_its_neighbours_are
 ) -> None:
     publisher, registry = CollectingPublisher(), CollectorRegistry()
     consumer = Consumer(service="cleaner", publisher=publisher, registry=registry)
-    register_handlers(consumer, house.cleaner)
+    register_handlers(consumer, house.cleaner, house.pages)
     records = [a_record(a_title(name, offset=n)) for n, name in enumerate(["a", "bad", "b"])]
     records[1] = replace(
         records[1],

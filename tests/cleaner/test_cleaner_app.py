@@ -8,6 +8,8 @@ from trending_cleaner.app import create_app
 from trending_cleaner.settings import CleanerSettings
 from trending_shared.events import (
     FactsScraped,
+    PageFetched,
+    PageUnchanged,
     RecordRejected,
     ReviewCleaned,
     ReviewScraped,
@@ -27,7 +29,10 @@ def settings(home: Path) -> CleanerSettings:
 def test_the_cleaner_says_what_travels_in_and_out(tmp_path: Path) -> None:
     app = create_app(settings(tmp_path))
     assert app.consumer.service == "cleaner"
-    assert set(app.consumer.consumes) == {TitleScraped, ReviewScraped, FactsScraped, SignalScraped}
+    assert set(app.consumer.consumes) == {
+        *(TitleScraped, ReviewScraped, FactsScraped, SignalScraped),
+        *(PageFetched, PageUnchanged),
+    }
     assert set(app.produces) == {
         *(TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, RecordRejected)
     }

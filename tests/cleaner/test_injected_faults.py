@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from trending_cleaner.cleaner import Cleaner
 from trending_cleaner.cleaning import clean_review, clean_title
 from trending_cleaner.handlers import register_handlers
+from trending_cleaner.pages import Pages
 from trending_demo.catalogue import demo_catalogue
 from trending_shared.delivery import Consumer
 from trending_shared.events import (
@@ -44,6 +45,7 @@ class House(Protocol):
     """The fixture of `conftest`."""
 
     cleaner: Cleaner
+    pages: Pages
 
 
 @dataclass
@@ -254,7 +256,7 @@ async def test_every_fault_is_caught_by_name_and_no_other_record_is_touched(hous
     consumer = Consumer(
         service="cleaner", publisher=publisher, registry=registry, dead_letter_limit=1000
     )
-    register_handlers(consumer, house.cleaner)
+    register_handlers(consumer, house.cleaner, house.pages)
     for start in range(0, RECORDS, BATCH):
         await consumer.deliver(records[start : start + BATCH])
 

@@ -16,8 +16,6 @@ from trending_shared.events import (
     FeaturesComputed,
     ModelRefused,
     ModelRegistered,
-    PageFetched,
-    PageUnchanged,
     RecordRejected,
 )
 from trending_shared.messages import Position, decode
@@ -26,7 +24,6 @@ EXAMPLES = Path(__file__).parent / "examples"
 DOCS = Path(__file__).parents[2] / "docs"
 FOR_PEOPLE = {
     *(RecordRejected, FeaturesComputed, ModelRegistered, ModelRefused, DriftDetected),
-    *(PageFetched, PageUnchanged),
 }
 PERSONS = "operators"
 

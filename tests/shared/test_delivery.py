@@ -180,6 +180,7 @@ async def follow(house: House, record: Record) -> list[tuple[str, datetime]]:
         before = len(house.publisher.raw)
         rewinds = await house.consumer.deliver([record])
         for _, due in rewinds.values():
+            assert due is not None, "a postponed record says when it is due"
             house.clock.at = due
         if rewinds:
             continue

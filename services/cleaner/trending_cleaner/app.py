@@ -5,9 +5,11 @@ import asyncio
 from trending_cleaner.cleaner import Cleaner
 from trending_cleaner.handlers import register_handlers
 from trending_cleaner.metrics import CleanerMetrics
-from trending_cleaner.schemas import FACTS, MERGED, REJECTS, REVIEWS, SIGNALS, TITLES
+from trending_cleaner.pages import PAGES, Pages
+from trending_cleaner.schemas import TABLES, TITLES
 from trending_cleaner.settings import CleanerSettings
 from trending_cleaner.validation import Limits
+from trending_shared.clock import Clock
 from trending_shared.errors import StoreUnavailable
 from trending_shared.events import (
     RecordRejected,
@@ -25,19 +27,18 @@ def create_app(settings: CleanerSettings | None = None) -> WorkerApp:
     """Build and connect everything; nothing is started."""
     settings = settings or read_settings(CleanerSettings)
     base = Base.of("cleaner", settings)
-    cleaner = Cleaner(
-        titles=OffsetTable(settings.store, "titles", schema=TITLES, owner="cleaner"),
-        reviews=OffsetTable(settings.store, "reviews", schema=REVIEWS, owner="cleaner"),
-        facts=OffsetTable(settings.store, "facts", schema=FACTS, owner="cleaner"),
-        signals=OffsetTable(settings.store, "signals", schema=SIGNALS, owner="cleaner"),
-        rejects=OffsetTable(settings.store, "rejects", schema=REJECTS, owner="cleaner"),
-        merged=OffsetTable(settings.store, "merged", schema=MERGED, owner="cleaner"),
-        metrics=CleanerMetrics(base.registry),
+    metrics = CleanerMetrics(base.registry)
+    cleaner = create_cleaner(
+        settings.store,
+        metrics=metrics,
         limits=Limits(share=settings.bad_share, records=settings.bad_records),
         clock=base.clock,
         code_version=settings.code_version,
     )
-    register_handlers(base.consumer, cleaner)
+    pages = Pages(
+        OffsetTable(settings.store, "pages", schema=PAGES, owner="cleaner"), metrics=metrics
+    )
+    register_handlers(base.consumer, cleaner, pages)
     # Opened once more: the cleaner uses its own in another thread.
     titles = OffsetTable(settings.store, "titles", schema=TITLES, owner="cleaner")
 
@@ -53,3 +54,14 @@ def create_app(settings: CleanerSettings | None = None) -> WorkerApp:
         produces=(TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, RecordRejected),
         ready={"tables": tables_answer},
     )
+
+
+def create_cleaner(
+    store: str, *, metrics: CleanerMetrics, limits: Limits, clock: Clock, code_version: str
+) -> Cleaner:
+    """A cleaner with its tables at a store's URL."""
+    tables = {
+        name: OffsetTable(store, name, schema=schema, owner="cleaner")
+        for name, schema in TABLES.items()
+    }
+    return Cleaner(**tables, metrics=metrics, limits=limits, clock=clock, code_version=code_version)

@@ -169,6 +169,15 @@ REJECTS = pa.schema(
     ]
 )
 
+TABLES = {
+    "titles": TITLES,
+    "reviews": REVIEWS,
+    "facts": FACTS,
+    "signals": SIGNALS,
+    "rejects": REJECTS,
+    "merged": MERGED,
+}
+
 Cleaned = TitleCleaned | ReviewCleaned | CleanFacts | SignalCleaned
 Row = dict[str, Any]
 

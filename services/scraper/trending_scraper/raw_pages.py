@@ -24,8 +24,7 @@ class RawPages:
         Raises:
             StoreUnavailable: the store didn't answer.
         """
-        digest = hashlib.sha256(body).hexdigest()
-        key = f"raw/{digest[:2]}/{digest}.gz"
+        digest, key = place(body)
         # Without a time in it the object depends on the page alone.
         self._store.put_new(key, gzip.compress(body, compresslevel=6, mtime=0))
         return digest, key
@@ -44,3 +43,9 @@ class RawPages:
         if hashlib.sha256(body).hexdigest() != page.hash:
             raise ObjectMissing(f"{page.key} isn't what was kept there")
         return body
+
+
+def place(body: bytes) -> tuple[str, str]:
+    """The sha256 of a page in hex, and the key under which it is kept."""
+    digest = hashlib.sha256(body).hexdigest()
+    return digest, f"raw/{digest[:2]}/{digest}.gz"

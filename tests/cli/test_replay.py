@@ -1,0 +1,208 @@
+"""Today's code over the pages of a walk: the services' own processes, and no Kafka."""
+
+import asyncio
+import gzip
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from trending_cleaner.app import create_cleaner
+from trending_cleaner.metrics import CleanerMetrics
+from trending_cleaner.pages import PAGES, Pages
+from trending_cleaner.validation import Limits
+from trending_cli.differences import differences
+from trending_scraper.authors import Authors, author_keys
+from trending_scraper.fetches import Fetches
+from trending_scraper.metrics import ScraperMetrics
+from trending_scraper.quotas import Quotas
+from trending_scraper.raw_pages import RawPages
+from trending_scraper.scraping import Scraper
+from trending_scraper.testing import FETCHED_AT, CannedFetcher, a_source
+from trending_shared.clock import FrozenClock
+from trending_shared.events import (
+    PageFetched,
+    PageUnchanged,
+    ReviewScraped,
+    ScrapeJob,
+    TitleScraped,
+)
+from trending_shared.messages import Message, Position, first_message
+from trending_shared.storage import ObjectStore
+from trending_shared.tables import OffsetTable
+
+SITE = "http://127.0.0.1:8080"
+DAY = f"{FETCHED_AT:%Y-%m-%d}"
+PLOT = "The crew of a freighter answers a call from a silent moon, and brings something home."
+
+
+def a_titles_page(name: str, *reviews: str, genre: str = "Horror") -> str:
+    node = {
+        "@type": "Movie",
+        "identifier": name.lower(),
+        "name": name,
+        "datePublished": "1979",
+        "genre": [genre],
+        "description": PLOT,
+        "review": [
+            {"@type": "Review", "reviewBody": text, "author": {"name": "Ann"}} for text in reviews
+        ],
+    }
+    return f'<script type="application/ld+json">{json.dumps(node)}</script>'
+
+
+ALIEN = a_titles_page("Alien", "Frightening from the first minute.", "Slow, and all the better.")
+DARK = a_titles_page("Dark", "Nobody understands it.", genre="Mystery")
+
+
+class Walk:
+    """A scraper and a cleaner as they run, with a list in the place of Kafka."""
+
+    def __init__(self, home: Path) -> None:
+        self.url = (home / "store").as_uri()
+        self._key = Authors(*author_keys(home))
+        clock = FrozenClock(datetime(2026, 11, 2, tzinfo=UTC))
+        metrics = CleanerMetrics(CollectorRegistry())
+        cleaner = create_cleaner(
+            self.url, metrics=metrics, limits=Limits(), clock=clock, code_version="1"
+        )
+        table = OffsetTable(self.url, "pages", schema=PAGES, owner="cleaner")
+        pages = Pages(table, metrics=metrics)
+        self._handlers: dict[Any, Any] = {
+            TitleScraped: cleaner.on_titles_scraped,
+            ReviewScraped: cleaner.on_reviews_scraped,
+            PageFetched: pages.on_pages_fetched,
+            PageUnchanged: pages.on_pages_unchanged,
+        }
+        self._offset = 0
+
+    def visit(self, pages: dict[str, str]) -> None:
+        """Scrape pages and clean what they say, one after another."""
+        store = ObjectStore.at(self.url)
+        scraper = Scraper(
+            sources=[a_source("demo", SITE)],
+            fetcher=CannedFetcher({f"{SITE}/titles/{name}": page for name, page in pages.items()}),
+            raw_pages=RawPages(store),
+            fetches=Fetches(store),
+            quotas=Quotas(store, clock=FrozenClock(FETCHED_AT)),
+            authors=self._key,
+            metrics=ScraperMetrics(CollectorRegistry()),
+        )
+        for name in pages:
+            job = ScrapeJob(source="demo", url=f"{SITE}/titles/{name}", page="detail")
+            for message in asyncio.run(scraper.on_scrape_job(first_message(job, id=uuid4()))):
+                self.deliver(message)
+
+    def deliver(self, message: Message[Any]) -> None:
+        self._offset += 1
+        handle = self._handlers[type(message.event)]
+        position = Position(message.event.topic, 0, self._offset)
+        handle(
+            [
+                Message(
+                    event=message.event,
+                    id=message.id,
+                    correlation_id=message.correlation_id,
+                    causation_id=message.causation_id,
+                    position=position,
+                )
+            ]
+        )
+
+
+@pytest.fixture
+def walk(offline: Any) -> Walk:
+    offline.home.mkdir(exist_ok=True)
+    walk = Walk(offline.home)
+    walk.visit({"alien": ALIEN, "dark": DARK})
+    walk.visit({"alien": ALIEN})  # another job, the same content: duplicates
+    return walk
+
+
+def kept(walk: Walk) -> list[str]:
+    return ObjectStore.at(walk.url).keys("replays")
+
+
+def test_the_same_code_makes_no_difference_and_leaves_nothing(offline: Any, walk: Walk) -> None:
+    found = offline.json("replay", "--from", DAY, "--to", DAY)
+    assert found["equal"]
+    assert (found["pages"], found["problems"]) == (3, [])
+    rows = {name: (one["before"], one["same"]) for name, one in found["tables"].items()}
+    assert rows["titles"] == (2, 2)
+    assert rows["reviews"] == (3, 3)
+    assert rows["rejects"] == (3, 3)
+    assert kept(walk) == []
+
+
+def test_a_changed_rule_shows_in_the_columns_it_changes(
+    offline: Any, walk: Walk, tmp_path: Path
+) -> None:
+    catalogue = Path("shared/trending_shared/sources.yaml").read_text()
+    begin = catalogue.index("\ndemo:")
+    line = next(each for each in catalogue[begin:].splitlines() if "license:" in each)
+    changed = catalogue[:begin] + catalogue[begin:].replace(line, "  license: CC0-1.0", 1)
+    offline.env["SOURCES_FILE"] = str(tmp_path / "sources.yaml")
+    (tmp_path / "sources.yaml").write_text(changed)
+    found = offline.json("replay", "--from", DAY, "--to", DAY, "--source", "demo", status=1)
+    titles, reviews = found["tables"]["titles"], found["tables"]["reviews"]
+    assert (titles["changed"], titles["columns"]) == (2, {"content_hash": 2, "license": 2})
+    assert (reviews["changed"], reviews["columns"]) == (3, {"content_hash": 3, "license": 3})
+    assert found["tables"]["rejects"]["same"] == 3
+    assert (titles["only_before"], titles["only_after"]) == (0, 0)
+
+
+def test_a_page_whose_bytes_are_gone_is_named_and_its_rows_are_counted(
+    offline: Any, walk: Walk
+) -> None:
+    store = ObjectStore.at(walk.url)
+    for key in store.keys("raw"):
+        if b"Dark" in gzip.decompress(store.get(key)):
+            store.delete(key)
+    found = offline.json("replay", "--from", DAY, "--to", DAY, "--keep", status=1)
+    (problem,) = found["problems"]
+    assert (problem["url"], problem["reason"]) == (f"{SITE}/titles/dark", "ObjectMissing")
+    assert found["rows_of_problems"] == 2
+    assert all(one["same"] == one["before"] == one["after"] for one in found["tables"].values())
+    assert kept(walk)
+
+
+def test_a_source_that_left_the_catalogue_is_named(
+    offline: Any, walk: Walk, tmp_path: Path
+) -> None:
+    (tmp_path / "sources.yaml").write_text("{}")
+    offline.env["SOURCES_FILE"] = str(tmp_path / "sources.yaml")
+    found = offline.json("replay", "--from", DAY, "--to", DAY, status=1)
+    assert {problem["reason"] for problem in found["problems"]} == {"UnknownSource"}
+    assert len(found["problems"]) == 3
+
+
+def test_other_days_and_other_sources_have_no_pages(offline: Any, walk: Walk) -> None:
+    assert offline.json("replay", "--from", "2026-01-01", "--to", "2026-01-31")["pages"] == 0
+    found = offline.json("replay", "--from", DAY, "--to", DAY, "--source", "tvmaze")
+    assert (found["pages"], found["equal"]) == (0, True)
+
+
+def test_the_last_day_mustnt_lie_before_the_first(offline: Any) -> None:
+    offline.run("replay", "--from", "2026-11-02", "--to", "2026-11-01", status=2)
+
+
+# ---------------------------------------------------------------- comparing
+
+
+def a_row(event: str, **fields: Any) -> dict[str, Any]:
+    row = {"event_id": event, "source": "demo", "source_id": event, "page_url": SITE}
+    return row | {"fetched_at": FETCHED_AT, "name": "Alien", "code_version": "1"} | fields
+
+
+def test_rows_are_compared_by_event_whatever_their_order_and_version() -> None:
+    before = [a_row("a"), a_row("b"), a_row("c")]
+    after = [a_row("d"), a_row("c", name="Aliens"), a_row("a", code_version="2")]
+    found = differences(before, after)
+    assert (found.same, found.changed, found.only_before, found.only_after) == (1, 1, 1, 1)
+    assert found.columns == {"name": 1}
+    assert found.sources == {"demo": 3}
+    assert found.examples[1]["columns"] == {"name": ["Alien", "Aliens"]}
