@@ -12,6 +12,10 @@ of one event or request, sooner than rates.
                  same JSON-LD; Scrapy with pages that have none, by CSS; ours with those pages, by
                  BeautifulSoup; and ours with all that the service does besides: it keeps each page,
                  compressed, in a store, and makes 22 events of it. All write records to a file.
+    cleaning     The cleaner's own work on titles, in batches of 500, within this process: cleaned,
+                 compared with what is known, appended to Delta tables, merged with what other
+                 sources tell. Rates are of CPU time, so they are those of one core. Beside it the
+                 same without tables, and the same rows appended without being cleaned.
     cleaner      Titles as a scraper publishes them, to the service as it runs in production
     featurizer   (`python -m trending_…`) on a real Kafka. A round begins with a backlog that was
                  written while the service stood still, and ends when the service has committed all

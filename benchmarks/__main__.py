@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from benchmarks.cleaning import measure_cleaning
 from benchmarks.events import measure_cleaner, measure_featurizer
 from benchmarks.requests import measure_gateway
 from benchmarks.results import Result, as_json, as_table
@@ -30,6 +31,7 @@ progress = Console(stderr=True)
 
 class Name(StrEnum):
     scraper = "scraper"
+    cleaning = "cleaning"
     cleaner = "cleaner"
     featurizer = "featurizer"
     gateway = "gateway"
@@ -71,7 +73,7 @@ def main(
 @contextmanager
 def _bench(home: str, names: AbstractSet[Name]) -> Iterator[Bench]:
     folder = Path(home)
-    if names == {Name.scraper} or os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+    if names <= {Name.scraper, Name.cleaning} or os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield Bench(folder, read_settings(KafkaSettings), _tell)
         return
     with EmbeddedKafka(folder, on_progress=_tell) as kafka:
@@ -83,6 +85,8 @@ async def _measure(bench: Bench, names: AbstractSet[Name], seconds: float) -> li
     results: list[Result] = []
     if Name.scraper in names:
         results.append(await asyncio.to_thread(measure_scraper, bench))
+    if Name.cleaning in names:
+        results.append(await asyncio.to_thread(measure_cleaning, bench))
     if Name.cleaner in names:
         results.append(await measure_cleaner(bench))
     if Name.featurizer in names:

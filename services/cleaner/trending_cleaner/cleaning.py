@@ -127,8 +127,8 @@ def clean_title(scraped: TitleScraped, now: datetime) -> TitleCleaned:
         "popularity": fields.popularity(raw.popularity, now=now),
     }
     ids = external_ids(raw.external_ids, source=scraped.source, source_id=scraped.source_id)
-    if ids:  # a page that names none has the content that it had before there were any
-        content["external_ids"] = ids
+    # A page that names none has the content that it had before there were any.
+    told = content | {"external_ids": ids} if ids else content
     cleaned = TitleCleaned(
         title_id=title_id(scraped.source, scraped.source_id),
         source=scraped.source,
@@ -136,7 +136,8 @@ def clean_title(scraped: TitleScraped, now: datetime) -> TitleCleaned:
         page=scraped.page,
         # Not a part of the content: it is our judgement, and nothing that the page said.
         genre_confidence=dict(mapping.confidence),
-        content_hash=hash_content(content),
+        content_hash=hash_content(told),
+        external_ids=ids,
         **content,
     )
     warnings = title_warnings(raw, cleaned)

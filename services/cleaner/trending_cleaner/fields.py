@@ -59,8 +59,9 @@ _DAY_FORMS = (
 )
 _NUMERIC_DAY = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b", re.IGNORECASE)
-# Decimal digits of all scripts as ASCII's; full-width and Arabic signs that go with them.
-_DIGITS = re.compile(r"[^\D0-9]")
+_DIGIT = re.compile(r"\d")
+# Decimal digits of all scripts but ASCII's; full-width and Arabic signs that go with them.
+_FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
 _SIGNS = str.maketrans("．，：／％－＋٫٬٪", ".,:/%-+.,%")
 
 
@@ -86,7 +87,7 @@ def numeral(raw: str | None) -> str | None:
     text = value(raw)
     if text is None or text.isascii():
         return text
-    return _DIGITS.sub(lambda digit: str(int(digit[0])), text.translate(_SIGNS))
+    return _FOREIGN_DIGIT.sub(lambda digit: str(int(digit[0])), text.translate(_SIGNS))
 
 
 def values(raw: Iterable[str]) -> tuple[str, ...]:
@@ -117,7 +118,7 @@ def year(raw: str | None, *, now: datetime) -> int | None:
         YearImplausible: what is given isn't a year between the first film and the near future.
     """
     text = numeral(raw)
-    if text is None or not any(character.isdecimal() for character in text):
+    if text is None or not _DIGIT.search(text):
         return None
     match = _YEAR.search(text)
     found = int(match[1]) if match else 0

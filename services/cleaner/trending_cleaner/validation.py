@@ -9,6 +9,7 @@
 Warnings are named by what a reader would ask: `RatingUnreadable`.
 """
 
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from trending_shared.errors import BatchUnfit
 from trending_shared.events import RawReview, RawTitle, ReviewCleaned, TitleCleaned
 from trending_shared.messages import Position
 
-REPLACED = "\ufffd"  # what a decoder writes where bytes are no character
-_GARBLED = ("Ã©", "Ã¨", "Ã¤", "Ã¶", "Ã¼", "Ã±", "â€™", "â€œ", "â€“")  # UTF-8 read as cp1252
+# What a decoder writes where bytes are no character, and UTF-8 that was read as cp1252.
+_GARBLED = re.compile("\ufffd|Ã[©¨¤¶¼±]|â€[™œ“]")
 SHORT_FILM, LONG = 2, 600  # minutes; of a film, of anything; all but a few lie between
 
 
@@ -45,10 +46,7 @@ def _unread(raw: str | None, clean: object) -> bool:
 
 
 def _garbled(*texts: str) -> bool:
-    return any(
-        not text.isascii() and (REPLACED in text or any(sign in text for sign in _GARBLED))
-        for text in texts
-    )
+    return any(not text.isascii() and _GARBLED.search(text) for text in texts)
 
 
 def _odd_length(title: TitleCleaned) -> bool:
