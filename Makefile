@@ -59,6 +59,9 @@ test: $(VENV)/installed-dev ## all tests, with a real Kafka (embedded if none is
 test-kill: $(VENV)/installed-dev ## each service and the broker killed in mid-walk (CATALOGUE=file.csv for a large one)
 	TEST_CATALOGUE=$(CATALOGUE) $(BIN)/python -m pytest -m slow -v $(ARGS)
 
+crawl-report: $(VENV)/installed-dev ## what a misbehaving site was asked, when, and what was refused
+	$(BIN)/python -m pytest -q -s tests/scraper/test_misbehaving_site.py $(ARGS)
+
 test-crawl: $(VENV)/installed-dev ## two scrapers killed in a crawl of 2,000 pages
 	$(BIN)/python -m pytest -m "slow or not slow" tests/connected/test_crawl_with_kills.py -k 2000-pages $(ARGS)
 
@@ -103,4 +106,4 @@ notebook: $(VENV)/installed-dev ## execute the notebook on the demo's catalogue 
 clean: ## remove the environment and everything a run has left
 	rm -rf $(VENV) .trending .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help demo up install install-dev lock test test-kill test-s3 bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean test-crawl
+.PHONY: help demo up install install-dev lock test test-kill test-s3 bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean crawl-report test-crawl

@@ -79,6 +79,23 @@ def test_an_address_of_the_internet_is_public(address: str) -> None:
         "fec0::1",
         "ff02::1",
         "not an address",
+        "fe80::a9fe:a9fe",
+        "fd00:ec2::254",
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
+        "192.88.99.1",
+        "198.18.0.1",
+        "3fff::1",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b::192.0.0.192",
+        "64:ff9b:1::a00:1",
+        "2002:a9fe:a9fe::1",
+        "2001:0:a9fe:a9fe::1",
+        "::ffff:0:10.0.0.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
     ],
 )
 def test_everything_else_is_not(address: str) -> None:
@@ -149,7 +166,43 @@ async def test_a_name_that_nobody_knows_is_unavailable() -> None:
         await GuardedNetwork().connect_tcp("no label may be empty..", 80)
 
 
-@pytest.mark.parametrize("spelling", ["127.0.0.1", "localhost", "2130706433", "0x7f000001", "::1"])
+async def test_a_name_that_leads_elsewhere_a_moment_later_gains_nothing() -> None:
+    answers = [[PUBLIC], [PRIVATE]]
+    asked = []
+
+    async def rebinding(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return answers.pop(0)
+
+    network = RecordingNetwork()
+    guard = GuardedNetwork(resolve=rebinding, network=network)
+    await guard.connect_tcp("films.example", 443)
+    assert asked == ["films.example"], "what was checked is what is connected to"
+    with pytest.raises(AddressForbidden):
+        await guard.connect_tcp("films.example", 443)
+    assert network.connected == [(PUBLIC, 443)]
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["169.254.169.254", "2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "::ffff:a9fe:a9fe"],
+)
+async def test_the_metadata_of_a_cloud_are_refused_however_their_address_is_spelled(
+    spelling: str,
+) -> None:
+    network = RecordingNetwork()
+    with pytest.raises(AddressForbidden):
+        await GuardedNetwork(network=network).connect_tcp(spelling, 80)
+    assert network.connected == []
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        *("127.0.0.1", "localhost", "2130706433", "0x7f000001", "::1"),
+        *("017700000001", "0177.0.0.1", "127.1", "0x7f.1", "::ffff:127.0.0.1", "0.0.0.0", "0"),
+    ],
+)
 async def test_this_machine_is_refused_however_it_is_spelled(spelling: str) -> None:
     network = RecordingNetwork()
     with pytest.raises(AddressForbidden):

@@ -696,6 +696,10 @@ async def test_a_redirect_to_itself_ends(site: MisbehavingSite, fetch: Fetch) ->
     "location",
     [
         "http://169.254.169.254/latest/meta-data/",
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://0177.0.0.1/",
+        "http://[::ffff:127.0.0.1]/",
         "https://elsewhere.example/",
         "//elsewhere.example/titles/1",
         "file:///etc/passwd",
@@ -710,13 +714,16 @@ async def test_a_redirect_away_from_the_source_is_refused(
         await fetch()
 
 
+@pytest.mark.parametrize(
+    "host", [METADATA, "2852039166:80", "0xa9fea9fe:80", "[::ffff:a9fe:a9fe]:80", "127.1:80"]
+)
 async def test_a_redirect_to_a_private_address_is_refused_even_on_a_host_of_the_source(
-    site: MisbehavingSite, make_fetcher: MakeFetcher
+    site: MisbehavingSite, make_fetcher: MakeFetcher, host: str
 ) -> None:
-    site.at("/titles/1", redirect("http://169.254.169.254/latest/meta-data/"))
+    site.at("/titles/1", redirect(f"http://{host}/latest/meta-data/"))
     with pytest.raises(AddressForbidden):
         await make_fetcher().fetch(
-            PageRequest(site.url("/titles/1")), hosts=frozenset({site.host, METADATA})
+            PageRequest(site.url("/titles/1")), hosts=frozenset({site.host, host})
         )
 
 

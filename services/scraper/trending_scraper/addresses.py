@@ -17,7 +17,7 @@ from collections.abc import (
     Iterable,
     Sequence,
 )
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import cast
 
 import httpcore
@@ -31,6 +31,12 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 CONNECTIONS_PER_HOST = 4
 GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291, section 2.4
 NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
+NOT_SO_PUBLIC = (  # Python's ipaddress takes these for public, or did in a version we run on
+    IPv4Network("192.0.0.0/24"),  # protocol assignments, RFC 6890; a cloud's metadata live there
+    IPv4Network("192.88.99.0/24"),  # relays of 6to4, RFC 7526
+    IPv4Network("168.63.129.16/32"),  # a cloud's metadata, at an address like any other
+    IPv6Network("3fff::/20"),  # documentation, RFC 9637
+)
 
 
 class HostNotAllowed(Rejected):
@@ -79,6 +85,8 @@ def is_public(address: str) -> bool:
             parsed.sixtofour and not is_public(str(parsed.sixtofour))
         ):
             return False
+    if any(parsed in network for network in NOT_SO_PUBLIC):
+        return False
     return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
 
 

@@ -94,13 +94,15 @@ class MisbehavingSite:
 
     The behaviours of a path are shown one after another, the last for ever; other paths are what
     `otherwise` makes of path and headers: nothing, unless a test sets it. `asked` lists the paths
-    in the order of their requests, `headers` what came with each.
+    in the order of their requests, `headers` what came with each; `on_request` is told a path as
+    it comes.
     """
 
     def __init__(self) -> None:
         self.behaviours: dict[str, list[Behaviour]] = {}
         self.otherwise: Callable[[str, Mapping[str, str]], Behaviour] = nothing_there
         self.asked: list[str] = []
+        self.on_request: Callable[[str], None] = lambda path: None
         self.headers: list[dict[str, str]] = []
         self.connections = 0
         self.port = 0
@@ -146,6 +148,7 @@ class MisbehavingSite:
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         path = first.split(" ")[1]
         self.asked.append(path)
+        self.on_request(path)
         fields = (line.partition(": ") for line in lines if line)
         self.headers.append({name.lower(): value for name, _, value in fields})
         behaviours = self.behaviours.get(path) or [self.otherwise(path, self.headers[-1])]
