@@ -355,6 +355,28 @@ async def test_what_cannot_work_now_comes_back_and_nothing_waits_for_it(bench: B
     assert dict(record.headers)[REASON] == b"PlotForbidden"
 
 
+async def test_what_cannot_work_before_a_time_comes_back_then_however_few_attempts_there_are(
+    bench: Bench,
+) -> None:
+    clock = SystemClock()
+    opens = clock.now() + timedelta(seconds=6)  # steps of two seconds, and more than all attempts
+    seen: list[tuple[str, bool]] = []
+
+    def handle(messages: Sequence[Message[TitleScraped]]) -> Answer:
+        (message,) = messages
+        seen.append((message.event.source_id, clock.now() >= opens))
+        if message.event.source_id == "later" and clock.now() < opens:
+            raise ArchiveClosed("until six", not_before=opens)
+        return None
+
+    async with bench.serving(handle, batch_size=1):
+        await bench.send(a_record("later"), a_record("a"))
+        await bench.until(lambda: ("later", True) in seen)
+        await bench.until(lambda: bench.lag_is(0))
+    assert seen == [("later", False), ("a", False), ("later", True)]
+    assert await bench.records(bench.dlq) == []
+
+
 @pytest.mark.parametrize("at_once", [None, 4])
 async def test_a_run_of_dead_letters_stops_the_consumer_and_leaves_the_rest(
     bench: Bench, at_once: int | None
