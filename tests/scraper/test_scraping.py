@@ -17,7 +17,7 @@ from trending_demo.pages import Pages
 from trending_scraper.addresses import AddressForbidden, GuardedNetwork, GuardedTransport
 from trending_scraper.authors import Authors
 from trending_scraper.fetches import Fetch, Fetches
-from trending_scraper.fetching import Fetcher, HttpFetcher
+from trending_scraper.fetching import Fetcher, HttpFetcher, PageRefused
 from trending_scraper.handlers import register_handlers
 from trending_scraper.metrics import ScraperMetrics
 from trending_scraper.pacing import Pacing
@@ -87,6 +87,7 @@ class House:
         clock: FrozenClock | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
+        self.fetcher = fetcher
         self.store = store or ObjectStore.at("memory:///")
         self.scraper = Scraper(
             sources=[source],
@@ -621,6 +622,33 @@ async def test_a_source_with_a_daily_limit_is_asked_no_more_often_than_that(
         await house.does(a_job_at(site))
     assert refused.value.not_before == FETCHED_AT.replace(hour=0) + timedelta(days=1)
     assert site.asked.count("/titles/1") == 2
+
+
+async def test_only_what_was_sent_counts_towards_a_daily_limit(
+    site: MisbehavingSite, clock: FrozenClock, house_at: Callable[..., House]
+) -> None:
+    site.at("/titles/old", redirect("/titles/1"))
+    site.at("/titles/1", answer(status=429, headers={"Retry-After": "3600"}))
+    house = house_at(daily_limit=5)
+    for _ in range(4):
+        with pytest.raises(SourceUnavailable):
+            await house.does(a_job_at(site, url=site.url("/titles/old")))
+    assert site.asked == ["/robots.txt", "/titles/old", "/titles/1"]
+    assert len(house.store.keys("quotas/demo")) == 2
+
+
+async def test_a_redirect_that_repeats_a_key_of_ours_is_refused(
+    site: MisbehavingSite, clock: FrozenClock, house_at: Callable[..., House]
+) -> None:
+    wire = "/?i=tt0078748&apikey=k3y-0f-m1ne"
+    site.at(wire, redirect("/blocked/k3y-0f-m1ne"))
+    source = a_source("omdb", site.url(""), key="k3y-0f-m1ne")
+    house = House(house_at().fetcher, source, clock=clock)
+    with pytest.raises(PageRefused) as refused:
+        await house.does(ScrapeJob(source="omdb", url=site.url("/?i=tt0078748"), page="detail"))
+    assert "k3y" not in str(refused.value)
+    assert site.asked == [wire]
+    assert house.pages("PageRefused", source="omdb") == 1
 
 
 async def test_two_sources_and_two_kinds_of_a_page_are_known_apart() -> None:

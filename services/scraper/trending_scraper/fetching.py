@@ -301,6 +301,8 @@ class HttpFetcher:
         known = wanted.known
         conditions = known.conditions if known and known.url == request.url else {}
         async with self._pacing.turn(host, delay) as waited:
+            if request.permit:
+                await asyncio.to_thread(request.permit)
             began = self._clock.now()
             async with asyncio.timeout(self._page_timeout):
                 sent = httpx.Request(

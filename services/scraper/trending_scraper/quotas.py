@@ -1,7 +1,7 @@
-"""How many fetches a day a source's terms allow, counted together by all scrapers.
+"""How many requests a day a source's terms allow, counted together by all scrapers.
 
-Each fetch takes a ticket, an object that only one can create. A fetch that asks more than once,
-after a redirect or a broken connection, takes one ticket all the same.
+Each request that is sent takes a ticket, an object that only one can create: so does each redirect
+that is followed, and each further attempt; one that is held back for the host's sake doesn't.
 """
 
 from datetime import UTC, date, datetime, time, timedelta

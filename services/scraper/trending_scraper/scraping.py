@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -99,8 +101,10 @@ class Scraper:
         request = source.plan(job)
         last, kept = await asyncio.to_thread(self._look_back, message)
         if kept is None:
-            if source.entry.daily_limit is not None:
-                await asyncio.to_thread(self._quotas.take, source.name, source.entry.daily_limit)
+            limit = source.entry.daily_limit
+            if limit is not None:
+                permit = partial(self._quotas.take, source.name, limit)
+                request = replace(request, permit=permit)
             known = Known(last.page.url, last.etag, last.last_modified) if last else None
             fetched = await self._fetcher.fetch(
                 request, hosts=source.hosts, known=known if request.conditional else None

@@ -1,7 +1,7 @@
 """What a source is: a site, what to ask it for a job, and how its pages become records."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -44,6 +44,8 @@ class PageRequest:
             to the settings.
         conditional: whether "not modified" will do as an answer. Not for a page that leads to
             others: what it leads to may have changed although it hasn't.
+        permit: called, in a thread, whenever this request is about to be sent; raises if it may
+            not be sent now.
         not_now: further statuses by which this site asks us to come back later.
     """
 
@@ -54,6 +56,7 @@ class PageRequest:
     robots: bool = True
     delay: timedelta | None = None
     conditional: bool = False
+    permit: Callable[[], None] | None = field(default=None, repr=False)
     not_now: AbstractSet[int] = frozenset()
 
 
