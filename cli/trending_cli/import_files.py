@@ -23,7 +23,7 @@ SHOWN = 20  # broken rows that are told one by one
 NULL = "\\N"
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
-TCONST = re.compile(r"tt[0-9]{5,10}")
+TCONST = re.compile(r"tt[0-9]{7,10}")
 
 CSV_COLUMNS = ("show_id", "type", "title", "release_year", "listed_in", "description")
 BASICS_COLUMNS = (
