@@ -15,7 +15,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from trending_cli import clients
-from trending_cli.output import Exit, JsonOption, console, print_json, print_table, shown, warn
+from trending_cli.output import Exit, JsonOption, console, print_facts, print_json, shown, warn
 from trending_shared.errors import SettingInvalid
 from trending_shared.imports import HOST as IMPORTS
 from trending_shared.sources import SourceEntry, read_catalogue
@@ -149,8 +149,7 @@ def list_(as_json: JsonOption = False) -> None:
     if as_json:
         print_json(rows)
         return
-    columns = ["source", "gives", "licence", "needs", "asked", "pace", "recurring"]
-    print_table("sources", columns, map(_row, rows))
+    print_facts({row["source"]: _lines(row) for row in rows})
 
 
 def describe(name: str, entry: SourceEntry, told: Told, now: datetime) -> dict[str, Any]:
@@ -184,23 +183,20 @@ def describe(name: str, entry: SourceEntry, told: Told, now: datetime) -> dict[s
     }
 
 
-def _row(source: Mapping[str, Any]) -> list[object]:
-    needs = [f"{name} {'is set' if ok else 'missing'}" for name, ok in source["needs"].items()]
-    limit = f", {source['daily_limit']} a day" if source["daily_limit"] else ""
-    recurring = []
+def _lines(source: Mapping[str, Any]) -> str:
+    """What a source gives, then how it is asked, and when."""
+    needs = [
+        f"needs {name}{', which is set' if ok else ''}" for name, ok in source["needs"].items()
+    ]
+    pace = f"one request in {_length(source['delay_seconds'])}" if source["delay_seconds"] else ""
+    limit = f"{source['daily_limit']} a day" if source["daily_limit"] else ""
+    facts = ["asked" if source["asked"] else "", source["license"], *needs, pace, limit]
+    lines = [source["gives"], " · ".join(filter(None, facts))]
     for name, schedule in source["schedule"].items():
         next_due: datetime | None = schedule["next_due"]
         due = f", next {next_due:%m-%d %H:%M}" if next_due else ""
-        recurring.append(f"{name} every {_length(schedule['every_seconds'])}{due}")
-    return [
-        source["source"],
-        source["gives"],
-        source["license"],
-        "\n".join(needs),
-        "yes" if source["asked"] else "",
-        f"one in {_length(source['delay_seconds'])}{limit}" if source["delay_seconds"] else "",
-        "\n".join(recurring),
-    ]
+        lines.append(f"{name} every {_length(schedule['every_seconds'])}{due}")
+    return "\n".join(lines)
 
 
 def _length(seconds: float) -> str:

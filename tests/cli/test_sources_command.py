@@ -108,8 +108,8 @@ def test_the_list_tells_what_is_missing_and_no_secret(offline: Any) -> None:
     assert [name for name, each in listed.items() if each["asked"]] == ["omdb", "tvmaze"]
     offline.env["COLUMNS"] = "300"
     shown = offline.run("sources", "list").stdout
-    assert "SCRAPER_OMDB_KEY is set" in shown
-    assert "SCRAPER_TMDB_TOKEN missing" in shown
+    assert "needs SCRAPER_OMDB_KEY, which is set" in shown
+    assert "needs SCRAPER_TMDB_TOKEN ·" in shown
     assert "CC-BY-SA-4.0" in shown
     assert "updates every 6 h, next" in shown
     assert "hush" not in shown + str(listed)
