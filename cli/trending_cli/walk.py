@@ -60,7 +60,7 @@ class Walk:
     followed: set[UUID] = field(default_factory=set)
     parked: dict[UUID, str] = field(default_factory=dict)
     rejected: Counter[str] = field(default_factory=Counter)
-    rejected_titles: set[UUID] = field(default_factory=set)
+    rejected_records: Counter[str] = field(default_factory=Counter)
     spans: dict[type[Event], Span] = field(default_factory=dict)
     firsts: dict[type[Event], Event] = field(default_factory=dict)
 
@@ -80,8 +80,7 @@ class Walk:
                 self.spans[kind] = Span(message.time, message.time)
         if isinstance(message.event, RecordRejected):
             self.rejected[message.event.reason] += 1
-            if message.event.record == "title":
-                self.rejected_titles.add(message.id)
+            self.rejected_records[message.event.record] += 1
         self.firsts.setdefault(kind, message.event)
 
     def count(self, kind: type[Event]) -> int:
@@ -110,9 +109,9 @@ class Walk:
             "titles_scraped": self.count(TitleScraped),
             "reviews_scraped": self.count(ReviewScraped),
             "titles_cleaned": self.count(TitleCleaned),
-            "titles_rejected": len(self.rejected_titles),
+            "titles_rejected": self.rejected_records["title"],
             "reviews_cleaned": self.count(ReviewCleaned),
-            "reviews_rejected": self.count(RecordRejected) - len(self.rejected_titles),
+            "reviews_rejected": self.rejected_records["review"],
             "featurized": self.count(FeaturesComputed),
             "parked": len(self.parked),
         }

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from trending_cli.demo import titles_per_second
 from trending_cli.walk import Walk, WalkWatcher
-from trending_shared.events import ModelPromoted, ScrapeJob, TitleScraped
+from trending_shared.events import ModelPromoted, RecordRejected, ScrapeJob, TitleScraped
 from trending_shared.messages import Message, first_message
 from trending_shared.testing import a_review_scraped, a_title_cleaned, a_title_scraped
 from trending_shared.unhandled import REASON
@@ -69,6 +69,24 @@ def test_a_job_is_settled_when_something_has_come_of_every_event() -> None:
     walk.add(review.leads_to(a_title_cleaned()))
     walk.parked[title.id] = "NameMissing"
     assert not walk.settled  # the cleaned title has yet to lead to features
+
+
+def test_what_was_rejected_counts_by_its_kind_of_record_and_by_its_reason() -> None:
+    job = a_job()
+    walk = Walk(job.id)
+    for number, record in enumerate(("title", "review", "review", "facts", "signal")):
+        scraped = a_title_scraped(source_id=str(number))
+        rejected = RecordRejected(
+            record=record,
+            source="demo",
+            source_id=str(number),
+            page=scraped.page,
+            reason="NameMissing",
+            detail="",
+        )
+        walk.add(job.leads_to(rejected))
+    assert (walk.counts["titles_rejected"], walk.counts["reviews_rejected"]) == (1, 2)
+    assert walk.rejected == {"NameMissing": 5}
 
 
 def test_an_event_that_comes_twice_counts_once() -> None:
