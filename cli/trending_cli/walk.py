@@ -1,8 +1,8 @@
 """One job's way through the house, read from the event log alone.
 
 Every event names the job it belongs to (correlation) and the event it follows from (causation), so
-what is still under way is plain set arithmetic: jobs, titles and reviews that nothing has followed
-from yet.
+what is still under way is plain set arithmetic: titles and reviews that nothing has followed from
+yet, and jobs of whose page not everything has come that it was said to lead to.
 """
 
 from collections import Counter
@@ -20,12 +20,16 @@ from trending_shared.errors import Rejected
 from trending_shared.events import (
     EVENTS,
     Event,
+    FactsScraped,
     FeaturesComputed,
+    PageFetched,
     RecordRejected,
     ReviewCleaned,
     ReviewScraped,
     ScrapeJob,
+    SignalScraped,
     TitleCleaned,
+    TitleMerged,
     TitleScraped,
 )
 from trending_shared.messages import Message, Position, decode
@@ -34,6 +38,8 @@ from trending_shared.topics import list_partitions
 from trending_shared.unhandled import REASON
 
 E = TypeVar("E", bound=Event)
+# What a page leads to, in many messages; a scraper may be killed between two of them.
+_OF_A_PAGE = (PageFetched, ScrapeJob, TitleScraped, ReviewScraped, FactsScraped, SignalScraped)
 
 
 @dataclass
@@ -58,6 +64,9 @@ class Walk:
     job_id: UUID
     ids: dict[type[Event], set[UUID]] = field(default_factory=dict)
     followed: set[UUID] = field(default_factory=set)
+    led_to: dict[UUID, set[UUID]] = field(default_factory=dict)
+    pages: dict[UUID, int] = field(default_factory=dict)
+    """How many events the page of a job was said to lead to."""
     parked: dict[UUID, str] = field(default_factory=dict)
     rejected: Counter[str] = field(default_factory=Counter)
     rejected_records: Counter[str] = field(default_factory=Counter)
@@ -68,11 +77,11 @@ class Walk:
         """Take note of an event; the same event twice counts once."""
         kind = type(message.event)
         seen = self.ids.setdefault(kind, set())
-        if message.causation_id:
-            self.followed.add(message.causation_id)
         if message.id in seen:
             return
         seen.add(message.id)
+        if message.causation_id and kind is not TitleMerged:  # comes besides what is waited for
+            self._follow(message.causation_id, message)
         if message.time:
             if kind in self.spans:
                 self.spans[kind].extend(message.time)
@@ -82,6 +91,19 @@ class Walk:
             self.rejected[message.event.reason] += 1
             self.rejected_records[message.event.record] += 1
         self.firsts.setdefault(kind, message.event)
+
+    def _follow(self, cause: UUID, message: Message[Any]) -> None:
+        """Take note that something came of an event, and whether that is all."""
+        if not isinstance(message.event, _OF_A_PAGE):
+            self.followed.add(cause)
+            return
+        come = self.led_to.setdefault(cause, set())
+        if isinstance(message.event, PageFetched):
+            self.pages[cause] = message.event.events
+        else:
+            come.add(message.id)
+        if len(come) >= self.pages.get(cause, len(come) + 1):
+            self.followed.add(cause)
 
     def count(self, kind: type[Event]) -> int:
         return len(self.ids.get(kind, ()))

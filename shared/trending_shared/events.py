@@ -214,6 +214,7 @@ class PageFetched(Event):
     kind: Literal["list", "detail"]
     page: Page
     charset: str | None = Field(default=None, description="as the Content-Type header has it")
+    events: int = Field(default=0, ge=0, description="how many other events it led to")
 
     @property
     def key(self) -> str:
@@ -383,7 +384,8 @@ class TitleMerged(Event):
 
     @property
     def natural_key(self) -> str:
-        return f"{self.title_id}:{self.resolution}"
+        # Not the resolution: how much was known depends on how batches were cut.
+        return f"{self.title_id}:{self.content_hash}"
 
 
 class RecordRejected(Event):

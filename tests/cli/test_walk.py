@@ -8,9 +8,20 @@ from uuid import UUID, uuid4
 
 from trending_cli.demo import titles_per_second
 from trending_cli.walk import Walk, WalkWatcher
-from trending_shared.events import ModelPromoted, RecordRejected, ScrapeJob, TitleScraped
+from trending_shared.events import (
+    ModelPromoted,
+    PageFetched,
+    RecordRejected,
+    ScrapeJob,
+    TitleScraped,
+)
 from trending_shared.messages import Message, first_message
-from trending_shared.testing import a_review_scraped, a_title_cleaned, a_title_scraped
+from trending_shared.testing import (
+    a_page,
+    a_review_scraped,
+    a_title_cleaned,
+    a_title_scraped,
+)
 from trending_shared.unhandled import REASON
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -42,6 +53,13 @@ def a_job() -> Message[ScrapeJob]:
     return first_message(ScrapeJob(source="demo", url="http://films.example/titles"))
 
 
+def a_page_fetched(job: Message[ScrapeJob], *, events: int) -> Message[PageFetched]:
+    event = job.event
+    return job.leads_to(
+        PageFetched(source="demo", url=event.url, kind=event.page, page=a_page(), events=events)
+    )
+
+
 def a_record(message: Message[Any], topic: str | None = None, *more: tuple[str, bytes]) -> Record:
     headers = message.headers(source="test", code_version="1", now=NOON)
     return Record(topic or message.event.topic, [*headers, *more], message.body())
@@ -62,6 +80,8 @@ def test_a_job_is_settled_when_something_has_come_of_every_event() -> None:
     walk.add(job)
     assert walk.waiting(ScrapeJob) == 1
     walk.add(title)
+    walk.add(a_page_fetched(job, events=2))
+    assert walk.waiting(ScrapeJob) == 1  # its page had a review besides, which hasn't come
     walk.add(review)
     assert walk.waiting(ScrapeJob) == 0
     assert walk.waiting(TitleScraped) == 1
@@ -69,6 +89,24 @@ def test_a_job_is_settled_when_something_has_come_of_every_event() -> None:
     walk.add(review.leads_to(a_title_cleaned()))
     walk.parked[title.id] = "NameMissing"
     assert not walk.settled  # the cleaned title has yet to lead to features
+
+
+def test_a_page_without_records_settles_its_job() -> None:
+    job = a_job()
+    walk = Walk(job.id)
+    walk.add(job)
+    walk.add(a_page_fetched(job, events=0))
+    assert walk.settled
+
+
+def test_a_page_that_comes_after_what_it_led_to_settles_its_job_too() -> None:
+    job = a_job()
+    walk = Walk(job.id)
+    walk.add(job)
+    walk.add(job.leads_to(a_review_scraped()))
+    assert walk.waiting(ScrapeJob) == 1
+    walk.add(a_page_fetched(job, events=1))
+    assert walk.waiting(ScrapeJob) == 0
 
 
 def test_what_was_rejected_counts_by_its_kind_of_record_and_by_its_reason() -> None:

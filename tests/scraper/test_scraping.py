@@ -154,6 +154,7 @@ async def test_a_detail_page_leads_to_its_title_and_its_reviews() -> None:
         kind="detail",
         page=title.page,
         charset="utf-8",
+        events=4,
     )
 
 

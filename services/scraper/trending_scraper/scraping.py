@@ -116,9 +116,16 @@ class Scraper:
             fetched = kept
         page, found = await asyncio.to_thread(self._read, source, job, fetched)
         check_count(found, source.entry.max_records)
-        following = [
-            message.leads_to(event) for event in self._events(source, job, page, fetched, found)
-        ]
+        told = [message.leads_to(event) for event in self._events(source, job, page, found)]
+        kept_page = PageFetched(
+            source=source.name,
+            url=job.url,
+            kind=job.page,
+            page=page,
+            charset=fetched.charset,
+            events=len({one.id for one in told}),
+        )
+        following: list[Message[Any]] = [message.leads_to(kept_page), *told]
         check_sizes(following, page_bytes=len(fetched.body))
         if kept is None:
             # Last of all, so that a page is only taken as known if there was nothing wrong with it.
@@ -165,11 +172,8 @@ class Scraper:
         return page, source.extract(job, fetched)
 
     def _events(
-        self, source: Source, job: ScrapeJob, page: Page, fetched: FetchedPage, found: Extracted
+        self, source: Source, job: ScrapeJob, page: Page, found: Extracted
     ) -> Iterator[Event]:
-        yield PageFetched(
-            source=source.name, url=job.url, kind=job.page, page=page, charset=fetched.charset
-        )
         origin = {"source": source.name, "page": page, "license": source.license}
         for title in found.titles:
             yield TitleScraped(source_id=title.source_id, title=title.title, **origin)
