@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from trending_shared.errors import Rejected
 from trending_shared.events import (
     DatasetRequested,
+    PageFetched,
     RecordRejected,
     ReviewScraped,
     ScrapeJob,
@@ -83,8 +84,10 @@ def test_a_published_job_is_under_way_until_all_that_came_of_it_has_ended(termin
     assert "under way" in terminal.run("jobs", "status", id).stdout
 
     job = first_message(ScrapeJob(source="demo", url=URL), id=id)
+    page = PageFetched(source="demo", url=URL, kind="list", page=a_page(), events=2)
     title, review = job.leads_to(a_title_scraped(name=None)), job.leads_to(a_review_scraped())
-    terminal.publish(title, review, a_refusal_of(title), a_refusal_of(review))
+    answers = a_refusal_of(title), a_refusal_of(review)
+    terminal.publish(job.leads_to(page), title, review, *answers)
     done = terminal.json("jobs", "status", id, "--follow")
     assert done["done"]
     assert done["rejected"] == {"NameMissing": 2}
@@ -253,7 +256,8 @@ def test_a_job_with_something_parked_is_status_1(terminal: Any) -> None:
             raise Rejected("no room")
         return []
 
-    terminal.publish(job, title)
+    page = PageFetched(source="demo", url=URL, kind="list", page=a_page(), events=1)
+    terminal.publish(job, job.leads_to(page), title)
     with terminal.group(group, TitleScraped, park):
         terminal.wait_for(f"{TitleScraped.topic}-{group}-dlq", str(title.id))
     told = terminal.json("jobs", "status", job.id, status=1)
