@@ -104,6 +104,6 @@ notebook: $(VENV)/installed-dev ## execute the notebook on the demo's catalogue 
 	CATALOGUE=$(CATALOGUE) $(BIN)/python notebooks/execute.py notebooks/explore.ipynb $(if $(CATALOGUE),notebooks/explore.local.ipynb)
 
 clean: ## remove the environment and everything a run has left
-	rm -rf $(VENV) .trending .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .PHONY: help demo up install install-dev lock test test-kill test-s3 bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean crawl-report test-crawl

@@ -172,7 +172,7 @@ def _finish(lines: Sequence[str], notes: str, name: str) -> str:
 
 
 def _terms(entry: SourceEntry) -> Iterator[tuple[str, str]]:
-    yield "home", f"<{entry.home}>"
+    yield "home", f"<{entry.home}>" if "://" in entry.home else f"`{entry.home}`"
     yield "licence", f"`{entry.license}`; terms: {entry.terms}"
     if entry.attribution:
         yield "attribution", entry.attribution
