@@ -23,34 +23,13 @@ from trending_shared.events import (
 )
 from trending_shared.messages import Message, first_message
 from trending_shared.settings import KafkaSettings
-from trending_shared.testing import a_page, a_review_scraped, a_title_scraped
+from trending_shared.testing import a_catalogue, a_page, a_review_scraped, a_title_scraped
 from trending_shared.topics import FOREVER, TopicSpec, ensure_topics
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(300)]
 
 URL = "http://films.example/titles"
-CATALOGUE = """
-films: &site
-  title: Films
-  home: https://films.example
-  gives: Films
-  adapter: schema_org
-  base: https://films.example
-  license: CC0-1.0
-  terms: https://films.example/terms
-  training: allowed
-  commercial: true
-  robots: {decision: obey, reason: a site like any other}
-  delay: PT1S
-  fields: [name]
-  refresh: daily
-  schedule:
-    charts: {every: P1D, page: detail, max_pages: 5, url: "https://films.example/{day}"}
-archive:
-  <<: *site
-  base: https://archive.example/all
-  schedule: {}
-"""
+CHARTS = {"every": "P1D", "page": "detail", "max_pages": 5, "url": "https://films.example/{day}"}
 
 
 def a_refusal_of(message: Message[TitleScraped] | Message[ReviewScraped]) -> Message[Any]:
@@ -97,7 +76,8 @@ def test_a_published_job_is_under_way_until_all_that_came_of_it_has_ended(termin
 
 def test_a_schedule_says_where_its_job_begins(terminal: Any, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text(CATALOGUE)
+    films = a_catalogue(base="https://films.example", schedule={"charts": CHARTS})
+    file.write_text(films + a_catalogue("archive", base="https://archive.example/all"))
     terminal.env["SOURCES_FILE"] = str(file)
     for arguments, max_pages in (["--schedule", "charts"], 5), (["--max-pages", 2], 2):
         terminal.run("jobs", "publish", "films", *arguments)

@@ -9,25 +9,10 @@ import pytest
 
 from trending_cli.sources import Told, describe, find_problems
 from trending_shared.sources import read_catalogue
+from trending_shared.testing import a_catalogue
 
 CONTACT = {"SCRAPER_CONTACT": "mailto:us@films.example"}
-OWN = """
-films:
-  title: Films
-  home: https://films.example
-  gives: Films
-  adapter: schema_org
-  license: CC0-1.0
-  terms: https://films.example/terms
-  training: allowed
-  commercial: true
-  robots: {decision: obey, reason: a site like any other}
-  delay: PT1S
-  fields: [name]
-  refresh: daily
-  schedule:
-    charts: {every: PT6H, url: "https://charts.example/{day}"}
-"""
+CHARTS = {"charts": {"every": "PT6H", "url": "https://charts.example/{day}"}}
 
 
 @pytest.mark.parametrize(
@@ -72,14 +57,14 @@ def test_each_problem_names_the_variable_to_set(environ: dict[str, str], said: l
 
 def test_a_schedule_must_begin_at_a_host_of_its_source(offline: Any, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text(OWN)
+    file.write_text(a_catalogue(schedule=CHARTS))
     offline.env |= CONTACT | {"SCRAPER_SOURCES": "films", "SOURCES_FILE": str(file)}
     no_base, no_host = offline.json("sources", "check", status=1)["problems"]
     assert no_base.startswith("SOURCES_FILE: films has no base and no hosts")
     assert no_host.startswith("SOURCES_FILE: films.schedule.charts: charts.example:443 is none")
-    file.write_text(f'{OWN}  hosts: ["charts.example:443"]')
+    file.write_text(a_catalogue(schedule=CHARTS, hosts=["charts.example:443"]))
     assert offline.json("sources", "check") == {"asked": ["films"], "problems": []}
-    file.write_text(OWN.replace("gives:", "yields:"))
+    file.write_text(a_catalogue().replace("gives:", "yields:"))
     assert "films.gives" in offline.run("sources", "check", status=1).stdout
 
 

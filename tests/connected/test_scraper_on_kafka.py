@@ -17,6 +17,7 @@ from trending_shared.messages import Position, decode, first_message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import KafkaSettings
 from trending_shared.storage import ObjectStore
+from trending_shared.testing import a_catalogue
 from trending_shared.topics import dead_letter_topic
 from trending_shared.unhandled import REASON
 
@@ -78,26 +79,6 @@ async def test_one_job_leads_to_everything_that_a_list_leads_to(
     assert b"/titles/x" in dead.value
 
 
-CATALOGUE = """
-films:
-  title: Films
-  home: https://films.example
-  gives: Films
-  adapter: schema_org
-  base: {base}
-  license: CC0-1.0
-  terms: https://films.example/terms
-  training: allowed
-  commercial: true
-  robots: {{decision: obey, reason: a site like any other}}
-  delay: PT0S
-  fields: [name]
-  refresh: daily
-  schedule:
-    charts: {{every: P1D, page: detail, url: "{base}/titles/alien"}}
-"""
-
-
 async def test_what_a_schedule_asks_for_is_scraped_once_by_two_scrapers(
     fresh_kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
@@ -105,7 +86,9 @@ async def test_what_a_schedule_asks_for_is_scraped_once_by_two_scrapers(
     async with MisbehavingSite() as site:
         site.at("/robots.txt", answer("User-agent: *\n", content_type="text/plain"))
         site.at("/titles/alien", answer(ALIEN))
-        (tmp_path / "sources.yaml").write_text(CATALOGUE.format(base=site.url("")))
+        charts = {"every": "P1D", "page": "detail", "url": site.url("/titles/alien")}
+        films = a_catalogue(base=site.url(""), delay="PT0S", schedule={"charts": charts})
+        (tmp_path / "sources.yaml").write_text(films)
         settings = ScraperSettings(
             trending_home=tmp_path,
             kafka=kafka,

@@ -8,22 +8,7 @@ import pytest
 from trending_shared.errors import SettingInvalid
 from trending_shared.events import ScrapeJob
 from trending_shared.sources import Schedule, read_catalogue
-
-ENTRY = """
-films:
-  title: Films
-  home: https://films.example
-  gives: Films
-  adapter: schema_org
-  license: CC0-1.0
-  terms: https://films.example/terms
-  training: allowed
-  commercial: true
-  robots: {decision: obey, reason: a site like any other}
-  delay: PT1S
-  fields: [name]
-  refresh: daily
-"""
+from trending_shared.testing import a_catalogue
 
 
 def test_our_own_catalogue_can_be_read_and_says_the_terms_of_every_source() -> None:
@@ -36,7 +21,7 @@ def test_our_own_catalogue_can_be_read_and_says_the_terms_of_every_source() -> N
 
 def test_a_file_of_ones_own_takes_the_catalogues_place(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text(ENTRY)
+    file.write_text(a_catalogue())
     assert list(read_catalogue(file)) == ["films"]
 
 
@@ -53,7 +38,7 @@ def test_what_is_wrong_with_a_catalogue_is_named(
     tmp_path: Path, before: str, after: str, said: str
 ) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text(ENTRY.replace(before, after))
+    file.write_text(a_catalogue().replace(before, after))
     with pytest.raises(SettingInvalid, match=said):
         read_catalogue(file)
     with pytest.raises(SettingInvalid, match="SOURCES_FILE"):
@@ -90,7 +75,8 @@ def test_a_scheduled_address_with_anything_else_to_fill_in_is_refused(
     tmp_path: Path, wrong: str
 ) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text(f"{ENTRY}  schedule: {{all: {{every: P1D, url: 'https://x.example/{wrong}'}}}}")
+    schedule = {"all": {"every": "P1D", "url": f"https://x.example/{wrong}"}}
+    file.write_text(a_catalogue(schedule=schedule))
     with pytest.raises(SettingInvalid, match=r"films\.schedule\.all\.url"):
         read_catalogue(file)
 

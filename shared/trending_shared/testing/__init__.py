@@ -1,6 +1,7 @@
 """Small true implementations for tests, and builders of events."""
 
 from trending_shared.testing.builders import (
+    a_catalogue,
     a_facts_scraped,
     a_page,
     a_review_cleaned,
@@ -14,6 +15,7 @@ from trending_shared.testing.fakes import CollectingPublisher, delivered
 
 __all__ = [
     "CollectingPublisher",
+    "a_catalogue",
     "a_facts_scraped",
     "a_page",
     "a_review_cleaned",

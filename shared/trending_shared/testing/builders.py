@@ -3,6 +3,8 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
+import yaml
+
 from trending_shared.events import (
     DayCount,
     FactsScraped,
@@ -152,3 +154,22 @@ def a_review_cleaned(**changes: Any) -> ReviewCleaned:
         "content_hash": "fedcba9876543210",
     }
     return ReviewCleaned(**(fields | changes))
+
+
+def a_catalogue(name: str = "films", **changes: Any) -> str:
+    """A source catalogue of one site, as its file has it."""
+    fields: dict[str, Any] = {
+        "title": "Films",
+        "home": "https://films.example",
+        "gives": "Films",
+        "adapter": "schema_org",
+        "license": "CC0-1.0",
+        "terms": "https://films.example/terms",
+        "training": "allowed",
+        "commercial": True,
+        "robots": {"decision": "obey", "reason": "a site like any other"},
+        "delay": "PT1S",
+        "fields": ["name"],
+        "refresh": "daily",
+    }
+    return yaml.safe_dump({name: fields | changes}, sort_keys=False)
