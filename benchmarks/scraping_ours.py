@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks.scraping_meter import Meter
 from trending_scraper.adapters import create_source
-from trending_scraper.addresses import GuardedNetwork, GuardedTransport, authority
+from trending_scraper.addresses import Guard, authority
 from trending_scraper.authors import Authors
 from trending_scraper.fetches import Fetches
 from trending_scraper.fetching import HttpFetcher
@@ -53,7 +53,7 @@ async def fetching(base: str) -> AsyncIterator[tuple[Source, HttpFetcher]]:
     source = create_source("demo", read_catalogue()["demo"], settings)
     clock = SystemClock()
     async with HttpFetcher(
-        transport=partial(GuardedTransport, GuardedNetwork(allowed={own})),
+        guard=Guard(allowed={own}),
         pacing=Pacing(clock=clock),
         user_agent="trending-now/benchmark",
         clock=clock,

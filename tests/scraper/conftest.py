@@ -11,7 +11,7 @@ from trending_shared.clock import FrozenClock
 
 @pytest.fixture(autouse=True)
 def _retries_without_pauses() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=3):
+    with stamina.set_testing(True, attempts=3, cap=True):
         yield
 
 

@@ -1,47 +1,38 @@
 """The guard: what is public, and that nothing else is ever connected to."""
 
+import asyncio
+import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-import httpcore
-import httpx
+import aiohttp
 import pytest
+import trustme
 
-from trending_scraper.addresses import (
-    AddressForbidden,
-    GuardedNetwork,
-    GuardedTransport,
-    authority,
-    is_public,
-)
+from trending_scraper.addresses import AddressForbidden, Guard, authority, is_public
 from trending_scraper.sources.base import SourceUnavailable
 from trending_scraper.testing import MisbehavingSite, answer, known_addresses
 
 PUBLIC, PRIVATE = "93.184.215.14", "10.0.0.1"
 
 
-class RecordingNetwork(httpcore.AsyncNetworkBackend):
-    """Notes where it is asked to connect; addresses in `down` refuse."""
+async def addresses(guard: Guard, host: str, port: int = 80) -> list[tuple[str, int]]:
+    """Where connections to a host go."""
+    return [(one["host"], one["port"]) for one in await guard.resolve(host, port)]
 
-    def __init__(
-        self, *, down: Iterable[str] = (), stream: httpcore.AsyncNetworkStream | None = None
-    ) -> None:
-        self.stream = stream or httpcore.AsyncMockStream([])
-        self.connected: list[tuple[str, int]] = []
-        self.down = set(down)
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        self.connected.append((host, port))
-        if host in self.down:
-            raise httpcore.ConnectError("refused")
-        return self.stream
+def a_socket(guard: Guard, address: str, port: int = 80) -> None:
+    """Have a socket made for an address, as for one that was never a name."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    guard.socket_to((family, socket.SOCK_STREAM, 0, "", (address, port))).close()
+
+
+async def get(guard: Guard, url: str) -> str:
+    async with (
+        aiohttp.ClientSession(connector=guard.connector()) as session,
+        session.get(url) as response,
+    ):
+        return await response.text()
 
 
 @pytest.mark.parametrize(
@@ -127,60 +118,58 @@ def test_an_authority_is_host_and_port_of_a_plain_web_address(
     assert authority(url) == expected
 
 
-async def test_the_connection_goes_to_the_address_that_was_checked() -> None:
-    network = RecordingNetwork()
-    guard = GuardedNetwork(resolve=known_addresses({"films.example": [PUBLIC]}), network=network)
-    await guard.connect_tcp("films.example", 443)
-    assert network.connected == [(PUBLIC, 443)]
+async def test_connections_go_to_the_addresses_that_were_checked() -> None:
+    guard = Guard(resolve=known_addresses({"films.example": [PUBLIC, "2606:4700::1111"]}))
+    assert await addresses(guard, "films.example", 443) == [
+        (PUBLIC, 443),
+        ("2606:4700::1111", 443),
+    ]
+    a_socket(guard, PUBLIC, 443)
 
 
 async def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
-    network = RecordingNetwork()
-    guard = GuardedNetwork(
-        resolve=known_addresses({"films.example": [PUBLIC, PRIVATE]}), network=network
-    )
+    guard = Guard(resolve=known_addresses({"films.example": [PUBLIC, PRIVATE]}))
     with pytest.raises(AddressForbidden, match=PRIVATE):
-        await guard.connect_tcp("films.example", 80)
-    assert network.connected == []
+        await guard.resolve("films.example", 80)
 
 
-async def test_an_address_that_refuses_is_followed_by_the_next() -> None:
-    network = RecordingNetwork(down=[PUBLIC])
-    guard = GuardedNetwork(
-        resolve=known_addresses({"films.example": [PUBLIC, "8.8.8.8"]}), network=network
+async def test_an_address_that_refuses_is_followed_by_the_next(site: MisbehavingSite) -> None:
+    site.at("/", answer("a page"))
+    port = int(site.host.rpartition(":")[2])
+    guard = Guard(
+        allowed=[f"films.example:{port}"],
+        resolve=known_addresses({"films.example": ["127.0.0.9", "127.0.0.1"]}),
     )
-    await guard.connect_tcp("films.example", 80)
-    assert network.connected == [(PUBLIC, 80), ("8.8.8.8", 80)]
+    assert await get(guard, f"http://films.example:{port}/") == "a page"
 
 
 async def test_a_name_without_addresses_is_unavailable() -> None:
-    guard = GuardedNetwork(
-        resolve=known_addresses({"films.example": []}), network=RecordingNetwork()
-    )
     with pytest.raises(SourceUnavailable):
-        await guard.connect_tcp("films.example", 80)
+        await Guard(resolve=known_addresses({"films.example": []})).resolve("films.example", 80)
 
 
 async def test_a_name_that_nobody_knows_is_unavailable() -> None:
     with pytest.raises(SourceUnavailable):
-        await GuardedNetwork().connect_tcp("no label may be empty..", 80)
+        await Guard().resolve("no label may be empty..", 80)
 
 
-async def test_a_name_that_leads_elsewhere_a_moment_later_gains_nothing() -> None:
-    answers = [[PUBLIC], [PRIVATE]]
+async def test_a_name_that_leads_elsewhere_a_moment_later_gains_nothing(
+    site: MisbehavingSite,
+) -> None:
+    port = int(site.host.rpartition(":")[2])
+    answers: list[Sequence[str]] = [["127.0.0.1"], [PUBLIC]]
     asked = []
 
-    async def rebinding(host: str, port: int) -> list[str]:
+    async def rebinding(host: str, port: int) -> Sequence[str]:
         asked.append(host)
-        return answers.pop(0)
+        return answers[0] if len(asked) > 1 else answers[1]
 
-    network = RecordingNetwork()
-    guard = GuardedNetwork(resolve=rebinding, network=network)
-    await guard.connect_tcp("films.example", 443)
+    guard = Guard(resolve=rebinding)
+    assert await addresses(guard, "films.example", port) == [(PUBLIC, port)]
     assert asked == ["films.example"], "what was checked is what is connected to"
-    with pytest.raises(AddressForbidden):
-        await guard.connect_tcp("films.example", 443)
-    assert network.connected == [(PUBLIC, 443)]
+    with pytest.raises(AddressForbidden, match=r"films\.example"):
+        await get(guard, f"http://films.example:{port}/")
+    assert site.connections == 0
 
 
 @pytest.mark.parametrize(
@@ -190,68 +179,76 @@ async def test_a_name_that_leads_elsewhere_a_moment_later_gains_nothing() -> Non
 async def test_the_metadata_of_a_cloud_are_refused_however_their_address_is_spelled(
     spelling: str,
 ) -> None:
-    network = RecordingNetwork()
     with pytest.raises(AddressForbidden):
-        await GuardedNetwork(network=network).connect_tcp(spelling, 80)
-    assert network.connected == []
+        await Guard().resolve(spelling, 80)
+    with pytest.raises(AddressForbidden):
+        a_socket(Guard(), spelling)
 
 
-@pytest.mark.parametrize(
-    "spelling",
-    [
-        *("127.0.0.1", "localhost", "2130706433", "0x7f000001", "::1"),
-        *("017700000001", "0177.0.0.1", "127.1", "0x7f.1", "::ffff:127.0.0.1", "0.0.0.0", "0"),
-    ],
-)
+THIS_MACHINE = [
+    *("127.0.0.1", "localhost", "2130706433", "0x7f000001"),
+    *("017700000001", "0177.0.0.1", "127.1", "0x7f.1", "0.0.0.0", "0"),
+]
+
+
+@pytest.mark.parametrize("spelling", [*THIS_MACHINE, "::1", "::ffff:127.0.0.1"])
 async def test_this_machine_is_refused_however_it_is_spelled(spelling: str) -> None:
-    network = RecordingNetwork()
     with pytest.raises(AddressForbidden):
-        await GuardedNetwork(network=network).connect_tcp(spelling, 80)
-    assert network.connected == []
-
-
-async def test_an_allowed_host_may_be_private_on_its_port_alone() -> None:
-    network = RecordingNetwork()
-    guard = GuardedNetwork(allowed=["127.0.0.1:8080"], network=network)
-    await guard.connect_tcp("127.0.0.1", 8080)
+        await Guard().resolve(spelling, 80)
     with pytest.raises(AddressForbidden):
-        await guard.connect_tcp("127.0.0.1", 9092)
-    assert network.connected == [("127.0.0.1", 8080)]
+        a_socket(Guard(), spelling)
 
 
-async def test_a_socket_file_is_refused() -> None:
-    with pytest.raises(AddressForbidden):
-        await GuardedNetwork().connect_unix_socket("/var/run/docker.sock")
+@pytest.mark.parametrize("spelling", [*THIS_MACHINE, "[::ffff:127.0.0.1]", "１２７.0.0.1"])
+async def test_no_spelling_of_a_link_leads_to_this_machine(
+    site: MisbehavingSite, spelling: str
+) -> None:
+    port = site.host.rpartition(":")[2]
+    with pytest.raises((AddressForbidden, aiohttp.InvalidURL)):
+        await get(Guard(), f"http://{spelling}:{port}/")
+    assert site.connections == 0
 
 
-async def test_every_request_of_a_client_passes_the_guard(site: MisbehavingSite) -> None:
+async def test_an_allowed_host_may_be_private_on_its_port_alone(site: MisbehavingSite) -> None:
     site.at("/", answer("a page"))
-    async with httpx.AsyncClient(transport=GuardedTransport(GuardedNetwork())) as client:
-        with pytest.raises(AddressForbidden):
-            await client.get(site.url("/"))
-    allowed = GuardedNetwork(allowed=[site.host])
-    async with httpx.AsyncClient(transport=GuardedTransport(allowed)) as client:
-        response = await client.get(site.url("/"))
-    assert response.text == "a page"
-    assert site.asked == ["/"]
+    guard = Guard(allowed=[site.host])
+    assert await get(guard, site.url("/")) == "a page"
+    with pytest.raises(AddressForbidden):
+        a_socket(guard, "127.0.0.1", 9092)
 
 
-async def test_an_encrypted_connection_is_to_the_name_and_not_to_the_address() -> None:
-    class Stream(httpcore.AsyncMockStream):
-        async def start_tls(
-            self,
-            ssl_context: ssl.SSLContext,
-            server_hostname: str | None = None,
-            timeout: float | None = None,  # noqa: ASYNC109
-        ) -> httpcore.AsyncNetworkStream:
-            asked.append((server_hostname, ssl_context.check_hostname, ssl_context.verify_mode))
-            return self
+async def test_what_an_allowed_name_leads_to_opens_no_other_port() -> None:
+    guard = Guard(allowed=["films.local:8080"], resolve=known_addresses({"films.local": [PRIVATE]}))
+    assert await addresses(guard, "films.local", 8080) == [(PRIVATE, 8080)]
+    a_socket(guard, PRIVATE, 8080)
+    with pytest.raises(AddressForbidden):
+        a_socket(guard, PRIVATE, 9092)
+    with pytest.raises(AddressForbidden):
+        await guard.resolve("films.local", 9092)
 
-    asked: list[tuple[str | None, bool, ssl.VerifyMode]] = []
-    stream = Stream([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"])
-    network = RecordingNetwork(stream=stream)
-    guard = GuardedNetwork(resolve=known_addresses({"films.example": [PUBLIC]}), network=network)
-    async with httpx.AsyncClient(transport=GuardedTransport(guard)) as client:
-        assert (await client.get("https://films.example/")).text == "hi"
-    assert network.connected == [(PUBLIC, 443)]
-    assert asked == [("films.example", True, ssl.CERT_REQUIRED)]
+
+@pytest.mark.parametrize(("certified", "trusted"), [("films.example", True), ("127.0.0.1", False)])
+async def test_an_encrypted_connection_is_to_the_name_and_not_to_the_address(
+    certified: str, trusted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+
+    authority = trustme.CA()
+    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(certified).configure_cert(server_side)
+    async with await asyncio.start_server(hello, "127.0.0.1", 0, ssl=server_side) as server:
+        port = server.sockets[0].getsockname()[1]
+        guard = Guard(
+            allowed=[f"films.example:{port}"],
+            resolve=known_addresses({"films.example": ["127.0.0.1"]}),
+        )
+        with authority.cert_pem.tempfile() as path:
+            monkeypatch.setattr("certifi.where", lambda: path)
+            asked = get(guard, f"https://films.example:{port}/")
+            if trusted:
+                assert await asked == "hi"
+            else:
+                with pytest.raises(aiohttp.ClientConnectorCertificateError):
+                    await asked

@@ -8,7 +8,6 @@ import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -16,8 +15,7 @@ from structlog.testing import capture_logs
 
 from trending_scraper.addresses import (
     AddressForbidden,
-    GuardedNetwork,
-    GuardedTransport,
+    Guard,
     HostNotAllowed,
 )
 from trending_scraper.fetching import (
@@ -77,13 +75,8 @@ async def make_fetcher(
             page_timeout: timedelta = timedelta(seconds=60),
         ) -> HttpFetcher:
             hosts = [site.host] if allowed is None else allowed
-            network = (
-                GuardedNetwork(allowed=hosts, resolve=resolve)
-                if resolve
-                else GuardedNetwork(allowed=hosts)
-            )
             fetcher = HttpFetcher(
-                transport=partial(GuardedTransport, network),
+                guard=Guard(allowed=hosts, resolve=resolve) if resolve else Guard(allowed=hosts),
                 pacing=Pacing(clock=clock, sleep=waiting),
                 user_agent="trending-now/1 (+mailto:us@films.example)",
                 clock=clock,
@@ -581,7 +574,7 @@ async def test_no_error_and_no_log_has_a_key(
 
 async def test_a_key_that_cant_be_sent_isnt_quoted(fetch: Fetch) -> None:
     headers = {"Authorization": "Bearer t0ken\nof-mine"}
-    with pytest.raises(SourceUnavailable, match="LocalProtocolError") as failed:
+    with pytest.raises(SourceUnavailable, match="control character") as failed:
         await fetch(headers=headers, robots=False)
     assert "t0ken" not in "".join(traceback.format_exception(failed.value))
 
@@ -614,6 +607,18 @@ async def test_a_page_that_robots_txt_denies_is_never_asked_for(
     site.at("/robots.txt", answer("User-agent: *\nDisallow: /titles/\n", content_type="text/plain"))
     with pytest.raises(RobotsDenied):
         await fetch()
+    assert site.asked == ["/robots.txt"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/open/../private/1", "/open/%2e%2E/private/1", "/private%2F1", "/%70rivate/1"]
+)
+async def test_robots_txt_is_asked_about_the_path_that_is_sent(
+    site: MisbehavingSite, fetch: Fetch, path: str
+) -> None:
+    site.at("/robots.txt", answer("User-agent: *\nDisallow: /private", content_type="text/plain"))
+    with pytest.raises(RobotsDenied):
+        await fetch(path)
     assert site.asked == ["/robots.txt"]
 
 

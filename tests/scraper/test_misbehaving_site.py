@@ -10,12 +10,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from trending_scraper.addresses import GuardedNetwork, GuardedTransport
+from trending_scraper.addresses import Guard
 from trending_scraper.authors import Authors
 from trending_scraper.fetches import Fetches
 from trending_scraper.fetching import HttpFetcher
@@ -160,9 +159,8 @@ async def test_a_site_that_misbehaves_is_asked_no_more_than_it_should_be(
         if case.robots:
             site.at("/robots.txt", case.robots)
         site.at("/page", *case.page)
-        network = GuardedNetwork(allowed=[site.host])
         fetcher = HttpFetcher(
-            transport=partial(GuardedTransport, network),
+            guard=Guard(allowed=[site.host]),
             pacing=Pacing(clock=clock, sleep=Waiting(clock)),
             user_agent="trending-now/1 (local demo)",
             clock=clock,

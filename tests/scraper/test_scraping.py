@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from trending_demo.catalogue import demo_catalogue
 from trending_demo.pages import Pages
-from trending_scraper.addresses import AddressForbidden, GuardedNetwork, GuardedTransport
+from trending_scraper.addresses import AddressForbidden, Guard
 from trending_scraper.authors import Authors
 from trending_scraper.fetches import Fetch, Fetches
 from trending_scraper.fetching import Fetcher, HttpFetcher, PageRefused
@@ -362,9 +361,8 @@ async def house_at(
     fetchers: list[HttpFetcher] = []
 
     def make(*, allowed: bool = True, **changes: Any) -> House:
-        network = GuardedNetwork(allowed=[site.host] if allowed else [])
         fetcher = HttpFetcher(
-            transport=partial(GuardedTransport, network),
+            guard=Guard(allowed=[site.host] if allowed else []),
             pacing=Pacing(clock=clock, sleep=Waiting(clock)),
             user_agent="trending-now/1 (local demo)",
             clock=clock,

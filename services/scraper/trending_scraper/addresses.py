@@ -8,20 +8,15 @@ Prevention"; CWE-918, CWE-367).
 
 import asyncio
 import socket
-from collections.abc import (
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Collection,
-    Iterable,
-    Sequence,
-)
+import ssl
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import cast
+from typing import Any
 
-import httpcore
-import httpx
+import certifi
+from aiohttp import TCPConnector
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from trending_scraper.sources.base import SourceUnavailable
 from trending_shared.errors import Rejected
@@ -53,17 +48,14 @@ def authority(url: str) -> str | None:
     The port is always there, the host in lower case; user and password make an address no address.
     """
     try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
+        parsed = URL(url)
+    except ValueError:
         return None
-    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo:
+    if parsed.scheme not in ("http", "https") or parsed.user or parsed.password:
         return None
-    port = parsed.port
-    if port is None:
-        port = 443 if parsed.scheme == "https" else 80
-    if not 1 <= port <= 65535:
+    if not parsed.raw_host or not parsed.port:
         return None
-    return host_and_port(parsed.raw_host.decode("ascii"), port)
+    return host_and_port(parsed.raw_host, parsed.port)
 
 
 def host_and_port(host: str, port: int) -> str:
@@ -104,112 +96,78 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-class GuardedNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to public addresses only.
+class Guard(AbstractResolver):
+    """Lets connections go to public addresses only.
 
-    `allowed` names the exceptions as `host:port`; they may have any address.
+    It gives a name's addresses once all of them are checked, and makes each socket, whose address
+    it looks at again: one that was never a name (an IP address in a link) is seen there first.
+
+    Args:
+        allowed: the exceptions as `host:port`; they may have any address.
+        resolve: the addresses of a name.
     """
 
-    def __init__(
-        self,
-        *,
-        allowed: Collection[str] = (),
-        resolve: Resolve = resolve,
-        network: httpcore.AsyncNetworkBackend | None = None,
-    ) -> None:
+    def __init__(self, *, allowed: Collection[str] = (), resolve: Resolve = resolve) -> None:
         self._allowed = frozenset(allowed)
         self._resolve = resolve
-        self._network = network or httpcore.AnyIOBackend()
+        self._excepted: set[str] = set()
+        """The addresses that allowed names have, as `host:port`."""
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address that answers.
+    def connector(self) -> TCPConnector:
+        """A pool of connections that are guarded; to be made, and closed, where they are used.
+
+        Names are resolved whenever a connection is made, as none is kept for long.
+        """
+        return TCPConnector(
+            resolver=self,
+            use_dns_cache=False,
+            socket_factory=self.socket_to,
+            limit=0,  # by host alone
+            limit_per_host=CONNECTIONS_PER_HOST,
+            keepalive_timeout=30.0,
+            ssl=ssl.create_default_context(cafile=certifi.where()),
+        )
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of a name, each of which may be connected to.
 
         Raises:
-            AddressForbidden: one of the host's addresses isn't public.
+            AddressForbidden: one of them isn't public.
             SourceUnavailable: it has none.
         """
         found = await self._resolve(host, port)
-        if host_and_port(host, port) not in self._allowed:
+        if not found:
+            raise SourceUnavailable(f"{host} has no address")
+        if host_and_port(host, port) in self._allowed:
+            self._excepted.update(host_and_port(address, port) for address in found)
+        else:
             for address in found:
                 if not is_public(address):
                     raise AddressForbidden(f"{host} has the address {address}, which isn't public")
-        failed: Exception = SourceUnavailable(f"{host} has no address")
-        for address in found:
-            try:
-                return await self._network.connect_tcp(
-                    address, port, timeout, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failed = error
-        raise failed
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,  # noqa: ASYNC109
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        raise AddressForbidden(f"{path} is a socket of this machine")
-
-    async def sleep(self, seconds: float) -> None:
-        await self._network.sleep(seconds)
-
-
-class GuardedTransport(httpx.AsyncBaseTransport):
-    """httpx over a connection pool whose network is guarded.
-
-    httpx's own transport takes no network backend; httpcore's pool does. Proxies, retries and
-    HTTP/2 are left out, each a way around the guard or of no use here.
-    """
-
-    def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
-        self._pool = httpcore.AsyncConnectionPool(
-            max_connections=CONNECTIONS_PER_HOST, keepalive_expiry=30.0, network_backend=network
-        )
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises what httpcore raises, besides the guard's own errors."""
-        url = request.url
-        response = await self._pool.handle_async_request(
-            httpcore.Request(
-                request.method,
-                httpcore.URL(
-                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-                ),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-        )
-        stream = PooledStream(cast("AsyncIterable[bytes]", response.stream))
-        return httpx.Response(
-            response.status,
-            headers=response.headers,
-            stream=stream,
-            extensions=response.extensions,
-        )
+            for address in found
+        ]
 
-    async def aclose(self) -> None:
-        await self._pool.aclose()
+    def socket_to(self, address: tuple[int, int, int, str, tuple[Any, ...]]) -> socket.socket:
+        """A socket for an address in the form that getaddrinfo has.
 
+        Raises:
+            AddressForbidden: it isn't public.
+        """
+        family, kind, protocol, _, (host, port, *_) = address
+        if not is_public(host) and host_and_port(host, port) not in self._allowed | self._excepted:
+            raise AddressForbidden(f"{host} isn't a public address")
+        return socket.socket(family, kind, protocol)
 
-class PooledStream(httpx.AsyncByteStream):
-    """A response's body on its way; closing it gives its connection back."""
-
-    def __init__(self, parts: AsyncIterable[bytes]) -> None:
-        self._parts = parts
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return aiter(self._parts)
-
-    async def aclose(self) -> None:
-        close = getattr(self._parts, "aclose", None)
-        if close:
-            await close()
+    async def close(self) -> None:
+        """Nothing is kept open."""

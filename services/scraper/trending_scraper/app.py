@@ -2,10 +2,9 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 
 from trending_scraper.adapters import configured_sources
-from trending_scraper.addresses import GuardedNetwork, GuardedTransport
+from trending_scraper.addresses import Guard
 from trending_scraper.authors import Authors, author_keys
 from trending_scraper.fetches import Fetches
 from trending_scraper.fetching import HttpFetcher
@@ -42,9 +41,8 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
     settings = settings or read_settings(ScraperSettings)
     base = Base.of("scraper", settings)
     sources = configured_sources(settings)
-    network = GuardedNetwork(allowed=settings.allowed_private_hosts)
     fetcher = HttpFetcher(
-        transport=partial(GuardedTransport, network),
+        guard=Guard(allowed=settings.allowed_private_hosts),
         pacing=Pacing(clock=base.clock, default_delay=settings.default_delay),
         user_agent=user_agent(settings, sources),
         clock=base.clock,

@@ -3,19 +3,19 @@
 import asyncio
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Protocol
 from urllib.parse import unquote_plus, urldefrag, urlencode, urljoin
 
-import httpcore
-import httpx
+import aiohttp
 import stamina
+from yarl import URL
 
-from trending_scraper.addresses import HostNotAllowed, authority
+from trending_scraper.addresses import AddressForbidden, Guard, HostNotAllowed, authority
 from trending_scraper.breaker import Breaker
 from trending_scraper.pacing import Pacing, polite_delay, retry_after
 from trending_scraper.robots import MAX_BYTES, Robots, RobotsDenied, RobotsFile
@@ -29,6 +29,7 @@ from trending_shared.clock import Clock
 from trending_shared.errors import Declined, Rejected
 
 MAX_BODY = 2 * 1024 * 1024  # bytes, as it travels and decoded; film pages have a tenth of it
+MAX_HEADER = 32 * 1024  # bytes a line; some sites' policies of their content are long
 MAX_REDIRECTS = 5
 ATTEMPTS = 3
 SHORTEST_KEY = 8  # characters; shorter values, such as the version of an API, are no secret
@@ -42,15 +43,20 @@ CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
 ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]{0,256}"')  # RFC 9110, section 8.8.3, in ASCII
 HTTP_DATE = re.compile(r"[A-Za-z0-9,: -]{1,40}")
 
+
+class ConnectionBroken(aiohttp.ClientError):
+    """There was no connection, or it ended before anything was answered."""
+
+
 # A kept-alive connection may end just as it is used again: these are worth another try at once.
-BROKEN = (httpcore.NetworkError, httpcore.ConnectTimeout, httpcore.RemoteProtocolError)
-TROUBLE = (
-    *BROKEN,
-    httpcore.TimeoutException,
-    httpcore.ProtocolError,
-    httpx.HTTPError,
-    TimeoutError,
+BROKEN = (
+    ConnectionBroken,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientPayloadError,
+    aiohttp.ClientResponseError,
 )
+# The last is about what we wanted to send.
+TROUBLE = (aiohttp.ClientError, TimeoutError, ValueError)
 
 
 class BodyTooLarge(Rejected):
@@ -120,7 +126,7 @@ class Answer:
 
     url: str
     status: int
-    headers: httpx.Headers
+    headers: Mapping[str, str]  # by names in any case
     body: bytes = b""
     seconds: float = 0.0
     waited: float = 0.0
@@ -129,7 +135,7 @@ class Answer:
     @property
     def redirected_to(self) -> str | None:
         """The next address, which may be no address at all; none if this isn't a redirect."""
-        location: str = self.headers.get("location", "")
+        location = self.headers.get("location", "")
         if self.status not in REDIRECTS or not location:
             return None
         try:
@@ -139,15 +145,13 @@ class Answer:
 
 
 class HttpFetcher:
-    """Fetches over HTTP; an async context manager that owns the transports to its hosts.
+    """Fetches over HTTP; an async context manager that owns the connections to its hosts.
 
-    Each host has a transport of its own: a large pool for all would be searched at every request,
-    which costs more than all the rest of fetching. Above the transports there is no httpx client,
-    and so no cookies, no proxies from the environment, no credentials from a netrc file, and no
+    There are no cookies, no proxies from the environment, no credentials from a netrc file, and no
     redirects that nobody checked.
 
     Args:
-        transport: makes the transport to a host.
+        guard: makes the connections.
         user_agent: names us, and says whom to write to.
         read_timeout: the longest silence of a host.
         page_timeout: the longest that one answer may take in all.
@@ -156,7 +160,7 @@ class HttpFetcher:
     def __init__(
         self,
         *,
-        transport: Callable[[], httpx.AsyncBaseTransport],
+        guard: Guard,
         pacing: Pacing,
         user_agent: str,
         clock: Clock,
@@ -164,29 +168,40 @@ class HttpFetcher:
         read_timeout: timedelta = timedelta(seconds=15),
         page_timeout: timedelta = timedelta(seconds=60),
     ) -> None:
-        self._make_transport = transport
+        self._guard = guard
         self._pacing = pacing
         self._clock = clock
         self._headers = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "gzip"}
-        timeout = httpx.Timeout(
-            read_timeout.total_seconds(), connect=connect_timeout.total_seconds()
+        self._timeout = aiohttp.ClientTimeout(
+            total=page_timeout.total_seconds(),
+            sock_connect=connect_timeout.total_seconds(),
+            sock_read=read_timeout.total_seconds(),
         )
-        self._timeouts = {"timeout": timeout.as_dict()}
-        self._page_timeout = page_timeout.total_seconds()
         self._breaker = Breaker(clock=clock)
         self._robots = Robots(self._ask_robots, clock=clock)
-        self._transports: dict[str, httpx.AsyncBaseTransport] = {}
         self._retrying = stamina.AsyncRetryingCaller(
-            attempts=ATTEMPTS, timeout=None, wait_initial=0.1, wait_max=1.0
+            attempts=ATTEMPTS - 1, timeout=None, wait_initial=0.1, wait_max=1.0
         ).on(BROKEN)
+
+    @cached_property
+    def _session(self) -> aiohttp.ClientSession:
+        """Made where it is used, as it belongs to the event loop that runs then."""
+        return aiohttp.ClientSession(
+            connector=self._guard.connector(),
+            headers=self._headers,
+            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            middlewares=(asked_once,),
+            max_line_size=MAX_HEADER,
+            max_field_size=MAX_HEADER,
+        )
 
     async def __aenter__(self) -> "HttpFetcher":
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        transports, self._transports = self._transports, {}
-        for transport in transports.values():
-            await transport.aclose()
+        await self._session.close()
 
     async def fetch(
         self, request: PageRequest, *, hosts: AbstractSet[str], known: Known | None = None
@@ -244,8 +259,9 @@ class HttpFetcher:
                 raise HostNotAllowed(f"{request.url} isn't on {', '.join(sorted(hosts))}")
             delay = request.delay
             if request.robots:
-                rules = await self._robots.rules(f"{httpx.URL(request.url).scheme}://{host}", hosts)
-                if not rules.allow(request.url):
+                target = URL(request.url)
+                rules = await self._robots.rules(f"{target.scheme}://{host}", hosts)
+                if not rules.allow(str(target)):
                     raise RobotsDenied(f"robots.txt of {host} keeps us from {request.url}")
                 delay = polite_delay(delay, rules.crawl_delay, self._pacing.default_delay)
             answer = await self._ask_patiently(request, host, delay, wanted)
@@ -261,13 +277,10 @@ class HttpFetcher:
         for _ in range(ATTEMPTS):
             self._breaker.check(host)
             try:
-                answer = await self._retrying(self._ask_in_turn, request, host, delay, wanted)
+                answer = await self._ask_twice(request, host, delay, wanted)
             except TROUBLE as error:
                 self._breaker.failed(host)
-                # One about our own side of the protocol quotes what we sent.
-                ours = isinstance(error, httpcore.LocalProtocolError)
-                said = type(error).__name__ if ours else hushed(repr(error), request)
-                raise SourceUnavailable(f"{request.url}: {said}") from None
+                raise SourceUnavailable(f"{request.url}: {hushed(told(error), request)}") from None
             except SourceUnavailable as error:
                 if error.not_before is None:  # or else the host asked for patience
                     self._breaker.failed(host)
@@ -280,6 +293,15 @@ class HttpFetcher:
             if answer.status not in SLOW_DOWN or pause is None:
                 break  # or else the next turn waits, or gives up if that would be too long
         return answer
+
+    async def _ask_twice(
+        self, request: PageRequest, host: str, delay: timedelta | None, wanted: Wanted
+    ) -> Answer:
+        """Ask, and if the connection broke ask again; looking after retries costs a page's time."""
+        try:
+            return await self._ask_in_turn(request, host, delay, wanted)
+        except BROKEN:
+            return await self._retrying(self._ask_in_turn, request, host, delay, wanted)
 
     def _learn(self, host: str, answer: Answer, pause: timedelta | None) -> None:
         """Have pace and circuit follow what a host answers."""
@@ -304,20 +326,16 @@ class HttpFetcher:
             if request.permit:
                 await asyncio.to_thread(request.permit)
             began = self._clock.now()
-            async with asyncio.timeout(self._page_timeout):
-                sent = httpx.Request(
-                    "GET",
-                    wire_address(request),
-                    headers={**self._headers, **request.headers, **conditions},
-                    extensions=self._timeouts,
-                )
-                response = await self._transport_to(host).handle_async_request(sent)
-                async with aclosing(response):
-                    read = response.status_code == 200
-                    body = await read_body(request.url, response, wanted) if read else b""
+            async with self._session.get(
+                wire_address(request),
+                headers={**request.headers, **conditions},
+                allow_redirects=False,
+            ) as response:
+                read = response.status == 200
+                body = await read_body(request.url, response, wanted) if read else b""
             return Answer(
                 url=request.url,
-                status=response.status_code,
+                status=response.status,
                 headers=response.headers,
                 body=body,
                 seconds=(self._clock.now() - began).total_seconds(),
@@ -325,20 +343,14 @@ class HttpFetcher:
                 conditional=bool(conditions),
             )
 
-    def _transport_to(self, host: str) -> httpx.AsyncBaseTransport:
-        transport = self._transports.get(host)
-        if transport is None:
-            transport = self._transports[host] = self._make_transport()
-        return transport
 
-
-def wire_address(request: PageRequest) -> httpx.URL:
+def wire_address(request: PageRequest) -> URL:
     """Where a request really goes; the rest of its query stays as it is written."""
-    url = httpx.URL(request.url)
+    url = URL(request.url)
     if not request.secrets:
         return url
-    parts = [url.query, urlencode(request.secrets).encode()]
-    return url.copy_with(query=b"&".join(filter(None, parts)))
+    query = "&".join(filter(None, [url.raw_query_string, urlencode(request.secrets)]))
+    return URL(f"{url.origin()}{url.raw_path}?{query}", encoded=True)
 
 
 def redirected(request: PageRequest, url: str) -> PageRequest:
@@ -368,12 +380,35 @@ def hushed(text: str, request: PageRequest) -> str:
     return text
 
 
+def told(error: Exception) -> str:
+    """What went wrong, without the address, which as it was sent may hold secrets."""
+    said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    return f"{type(error).__name__} {said}".strip()
+
+
+async def asked_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from asking a second time by itself, which would be out of turn.
+
+    Raises:
+        AddressForbidden: the host is a number that no connection is tried to.
+        ConnectionBroken: the connection did.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.InvalidURL as error:
+        raise AddressForbidden(f"{request.url.raw_host} is an address in disguise") from error
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise ConnectionBroken(str(error)) from error
+
+
 def sendable(value: str | None, form: re.Pattern[str]) -> str | None:
     """What a site sent, if it has a form in which it may be sent back."""
     return value if value is not None and form.fullmatch(value) else None
 
 
-async def read_body(url: str, response: httpx.Response, wanted: Wanted) -> bytes:
+async def read_body(url: str, response: aiohttp.ClientResponse, wanted: Wanted) -> bytes:
     """Read a body as far as it is wanted, its content coding removed.
 
     Raises:
@@ -389,7 +424,7 @@ async def read_body(url: str, response: httpx.Response, wanted: Wanted) -> bytes
         raise ContentTypeRefused(f"{url} comes as {coding}, which nobody asked for")
     inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS) if coding in GZIP else None
     body, travelled = bytearray(), 0
-    async for chunk in response.aiter_raw():
+    async for chunk in response.content.iter_any():
         travelled += len(chunk)
         if inflate is None:
             body += chunk

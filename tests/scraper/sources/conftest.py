@@ -2,12 +2,11 @@
 
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import pytest
 
-from trending_scraper.addresses import GuardedNetwork, GuardedTransport
+from trending_scraper.addresses import Guard
 from trending_scraper.fetching import HttpFetcher
 from trending_scraper.pacing import Pacing
 from trending_scraper.testing import Crawl, MisbehavingSite, Waiting, a_source
@@ -22,9 +21,8 @@ async def crawl(site: MisbehavingSite, clock: FrozenClock) -> AsyncIterator[Call
         return Crawl(a_source(name, site.url(""), **changes), fetcher, waiting.waits)
 
     waiting = Waiting(clock)
-    network = GuardedNetwork(allowed=[site.host])
     async with HttpFetcher(
-        transport=partial(GuardedTransport, network),
+        guard=Guard(allowed=[site.host]),
         pacing=Pacing(clock=clock, sleep=waiting),
         user_agent="trending-now/1 (a test)",
         clock=clock,
