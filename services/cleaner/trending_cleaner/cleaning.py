@@ -127,8 +127,11 @@ def clean_title(scraped: TitleScraped, now: datetime) -> TitleCleaned:
         "popularity": fields.popularity(raw.popularity, now=now),
     }
     ids = external_ids(raw.external_ids, source=scraped.source, source_id=scraped.source_id)
-    # A page that names none has the content that it had before there were any.
-    told = content | {"external_ids": ids} if ids else content
+    told = content | {
+        "popularity": [(item.day.isoformat(), item.count) for item in content["popularity"]]
+    }
+    if ids:  # a page that names none has the content that it had before there were any
+        told["external_ids"] = ids
     cleaned = TitleCleaned(
         title_id=title_id(scraped.source, scraped.source_id),
         source=scraped.source,

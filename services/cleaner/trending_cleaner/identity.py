@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from trending_shared.events import DayCount, RawReview
+from trending_shared.events import RawReview
 from trending_shared.messages import content_hash
+
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=date.isoformat)
 
 
 def title_id(source: str, source_id: str) -> str:
@@ -34,11 +36,4 @@ def subject_id(source: str, source_id: str) -> str:
 
 def hash_content(fields: Mapping[str, Any]) -> str:
     """16 hex digits of the fields that make a record what it is; where it was found isn't one."""
-    return content_hash(json.dumps(fields, ensure_ascii=False, sort_keys=True, default=_as_json))
-
-
-def _as_json(value: date | DayCount) -> object:
-    # Both at once: a title has a hundred of these, and each call costs what a short field does.
-    return (
-        [value.day.isoformat(), value.count] if isinstance(value, DayCount) else value.isoformat()
-    )
+    return content_hash(_CANONICAL.encode(fields))

@@ -11,7 +11,7 @@ from typing import Any
 
 from trending_cleaner.identity import hash_content
 from trending_cleaner.resolving import Identity
-from trending_shared.events import MergedMember, TitleMerged
+from trending_shared.events import TitleMerged
 
 Row = Mapping[str, Any]
 
@@ -50,26 +50,21 @@ def merge(identity: Identity, tellings: Sequence[Row], *, resolution: int) -> Ti
     content["licenses"] = sorted({row["license"] for row in ordered})
     content["provenance"] = dict(sorted(provenance.items()))
     named = {row["title_id"]: row for row in ordered}
-    members = [
-        MergedMember(
-            title_id=title_id,
-            source=named[title_id]["source"],
-            source_id=named[title_id]["source_id"],
-            described=any(row["described"] for row in ordered if row["title_id"] == title_id),
-            reason=identity.reasons[title_id],
-        )
+    described = {row["title_id"] for row in ordered if row["described"]}
+    content["members"] = [
+        {
+            "title_id": title_id,
+            "source": named[title_id]["source"],
+            "source_id": named[title_id]["source_id"],
+            "described": title_id in described,
+            "reason": identity.reasons[title_id],
+        }
         for title_id in sorted(named)
     ]
-    told = [member.model_dump() for member in members]
     return TitleMerged(
         title_id=identity.title_id,
         resolution=resolution,
-        members=tuple(members),
-        absorbed_ids=tuple(
-            member.title_id
-            for member in members
-            if member.described and member.title_id != identity.title_id
-        ),
-        content_hash=hash_content({**content, "members": told}),
+        absorbed_ids=tuple(sorted(described - {identity.title_id})),
+        content_hash=hash_content(content),
         **content,
     )

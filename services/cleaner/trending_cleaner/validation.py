@@ -63,7 +63,8 @@ _TITLE_WARNINGS: Mapping[str, Callable[[RawTitle, TitleCleaned], bool]] = {
     "RatingUnreadable": lambda raw, title: _unread(raw.rating, title.rating),
     "RatingCountUnreadable": lambda raw, title: _unread(raw.rating_count, title.rating_count),
     "PopularityDropped": lambda raw, title: (
-        len({item.day for item in raw.popularity}) > len(title.popularity)
+        len(raw.popularity) > len(title.popularity)
+        and len({item.day for item in raw.popularity}) > len(title.popularity)
     ),
     "GenresUnknown": lambda _, title: bool(title.unknown_genres) and not title.genres,
     "TextGarbled": lambda _, title: _garbled(title.name, title.plot),
