@@ -145,6 +145,36 @@ async def test_a_signal_finds_a_title_through_what_others_call_it(
     assert sorted(await entries.write_signals([a_signal()])) == ["t_1", "t_2"]
 
 
+async def test_what_several_sources_tell_of_one_title_counts_together(
+    entries: Entries, keeper: TrendKeeper
+) -> None:
+    def views(each: int) -> tuple[DayCount, ...]:
+        return tuple(DayCount(day=TODAY - timedelta(n), count=each) for n in range(1, 29))
+
+    titles = [a_title("t_1", {}, popularity=views(10)), a_title("t_2", {}, popularity=views(100))]
+    await entries.write_titles(titles, ["h", "h"])
+    alone = await keeper.measure(["t_1"], TODAY)
+    assert (set(alone), round(alone["t_1"].recent)) == ({"t_1"}, 10)
+    await entries.write_identities([a_merged("t_1", "t_2")])
+    together = await keeper.measure(["t_2"], TODAY)
+    assert set(together) == {"t_1", "t_2"}, "what happens to one of them moves both"
+    assert together["t_1"] == together["t_2"]
+    assert round(together["t_1"].recent) == 110
+    parted = [a_merged("t_1", resolution=2), a_merged("t_2", resolution=2)]
+    await keeper.measure(await entries.write_identities(parted), TODAY)
+    assert await keeper.measure(["t_1"], TODAY) == alone
+
+
+async def test_a_signal_that_two_sources_name_counts_once(
+    entries: Entries, keeper: TrendKeeper
+) -> None:
+    await entries.write_titles([a_title("t_1"), a_title("t_2")], ["h", "h"])
+    await entries.write_signals([a_signal()])
+    alone = await keeper.measure(["t_1"], TODAY)
+    await entries.write_identities([a_merged("t_1", "t_2")])
+    assert (await keeper.measure(["t_1"], TODAY))["t_1"] == alone["t_1"]
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
 async def test_what_was_said_knowing_most_holds_whichever_comes_first(
     entries: Entries, order: tuple[int, ...]

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from trending_inference.app import create_app
 from trending_inference.settings import InferenceSettings
-from trending_shared.catalog import Catalog, reviews, titles, trends
+from trending_shared.catalog import Catalog, identities, reviews, titles, trends
 from trending_shared.clock import FrozenClock
 from trending_shared.registry import ModelRegistry
 from trending_shared.storage import ObjectStore
@@ -104,6 +104,15 @@ class World:
         }
         async with self.catalog.transaction() as connection:
             await self.catalog.upsert(connection, trends, [row])
+
+    async def say_same(self, first: str, *others: str) -> None:
+        """Say that these are one title, which `first` describes first."""
+        rows = [
+            {"title_id": title_id, "merged_id": first, "resolution": 1}
+            for title_id in (first, *others)
+        ]
+        async with self.catalog.transaction() as connection:
+            await self.catalog.upsert(connection, identities, rows)
 
     async def add_review(self, review_id: str, title_id: str, **changes: Any) -> None:
         row: dict[str, Any] = {

@@ -125,6 +125,48 @@ async def test_a_title_tells_its_trend_its_reviews_and_where_its_facts_come_from
     }
 
 
+async def test_a_title_of_two_sources_is_listed_once_and_told_by_both(
+    client: AsyncClient, world: Any
+) -> None:
+    await world.add_title("t_1", name="Alien", score=1.0)
+    await world.add_title(
+        "t_2", name="Alien: The Film", source="other", license="CC-BY-4.0", score=1.0
+    )
+    await world.say_same("t_1", "t_2")
+    await world.add_review("r_1", "t_1", text="Frightening.", day=DAY)
+    await world.add_review("r_2", "t_2", text="Slow.", day=DAY - timedelta(days=1))
+    trending = (await client.get("/v1/trending")).json()
+    assert ([item["title_id"] for item in trending["items"]], trending["total"]) == (["t_1"], 1)
+    found = (await client.get("/v1/titles?query=alien")).json()
+    assert ([item["title_id"] for item in found["items"]], found["total"]) == (["t_1"], 1)
+    for title_id, other in (("t_1", "t_2"), ("t_2", "t_1")):
+        title = (await client.get(f"/v1/titles/{title_id}")).json()
+        assert title["title_id"] == title_id
+        assert [also["title_id"] for also in title["also_told_by"]] == [other]
+        assert [review["text"] for review in title["reviews"]] == ["Frightening.", "Slow."]
+        assert title["reviews_count"] == 2
+    (also,) = (await client.get("/v1/titles/t_1")).json()["also_told_by"]
+    assert (also["name"], also["source"], also["license"]) == (
+        "Alien: The Film",
+        "other",
+        "CC-BY-4.0",
+    )
+    page = (await client.get("/titles/t_1")).text
+    assert 'also told by <a href="/titles/t_2">other</a>, licence CC-BY-4.0' in page
+
+
+async def test_a_title_is_listed_as_long_as_the_one_it_is_isnt_here(
+    client: AsyncClient, world: Any
+) -> None:
+    await world.add_title("t_2", name="Alien", score=1.0)
+    await world.say_same("t_1", "t_2")
+    assert await names(client, "/v1/trending") == ["Alien"]
+    assert await names(client, "/v1/titles") == ["Alien"]
+    await world.add_title("t_1", name="Alien (1979)", score=1.0)
+    assert await names(client, "/v1/trending") == ["Alien (1979)"]
+    assert await names(client, "/v1/titles") == ["Alien (1979)"]
+
+
 async def test_an_unknown_title_is_a_problem(client: AsyncClient) -> None:
     response = await client.get("/v1/titles/t_nobody")
     assert response.status_code == 404

@@ -1,7 +1,7 @@
 """Keeps the catalog's trends true: of the titles something happened to, and of all on a new day."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Never
 
@@ -12,7 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from trending_featurizer.entries import called, read_popularity
 from trending_featurizer.metrics import FeaturizerMetrics
 from trending_featurizer.trends import OLDEST, Counts, measure_trend
-from trending_shared.catalog import Catalog, external_ids, reviews, signals, titles, trends
+from trending_shared.catalog import (
+    Catalog,
+    external_ids,
+    identities,
+    reviews,
+    signals,
+    titles,
+    trends,
+)
 from trending_shared.clock import Clock
 from trending_shared.errors import StoreUnavailable
 from trending_shared.events import Trend
@@ -46,11 +54,14 @@ class TrendKeeper:
     async def measure(self, title_ids: Sequence[str], day: date) -> dict[str, Trend]:
         """The trends of some titles on a day; those without enough data are missing in the answer.
 
-        All of them are read and stored in one transaction, so a thousand or two are enough.
+        What several sources tell of one title counts together, so what happens to one of them
+        moves all: the answer has those besides. All of them are read and stored in one
+        transaction, so a thousand or two are enough.
         """
-        ids = sorted(set(title_ids))
         async with self._catalog.transaction() as connection:
-            series = await _read_series(connection, ids, day)
+            same = await _same_titles(connection, title_ids)
+            ids = sorted(same)
+            series = unite(await _read_series(connection, ids, day), same)
             found = await asyncio.to_thread(measure_trends, series, day)
             rows = [trend_row(title_id, found[title_id]) for title_id in ids if title_id in found]
             await self._catalog.upsert(connection, trends, rows)
@@ -99,6 +110,22 @@ class TrendKeeper:
             return found.all()
 
 
+async def _same_titles(
+    connection: AsyncConnection, title_ids: Sequence[str]
+) -> Mapping[str, Set[str]]:
+    """These titles, and all that were said to be the same as one of them, each with all it is."""
+    its, theirs = identities.alias(), identities.alias()
+    pairs = await connection.execute(
+        sa.select(its.c.title_id, theirs.c.title_id)
+        .join(theirs, theirs.c.merged_id == its.c.merged_id)
+        .where(its.c.title_id.in_(title_ids))
+    )
+    same: dict[str, set[str]] = {title_id: {title_id} for title_id in title_ids}
+    for one, other in pairs:
+        same[one].add(other)
+    return same | {other: same[one] for one in title_ids for other in same[one]}
+
+
 async def _read_series(
     connection: AsyncConnection, title_ids: Sequence[str], as_of: date
 ) -> Mapping[str, Mapping[str, Counts]]:
@@ -143,6 +170,17 @@ def measure_trends(series: Mapping[str, Mapping[str, Counts]], as_of: date) -> d
     return {title_id: trend for title_id, trend in measured.items() if trend}
 
 
+def unite(
+    series: Mapping[str, Mapping[str, Counts]], same: Mapping[str, Set[str]]
+) -> Mapping[str, Mapping[str, Counts]]:
+    """The series of each title and of those that are the same."""
+    return {
+        title_id: {name: counts for one in ids for name, counts in series.get(one, {}).items()}
+        for title_id, ids in same.items()
+        if title_id in series
+    }
+
+
 def gather_series(
     title_rows: Sequence[Any], review_rows: Sequence[Any], signal_rows: Sequence[Any] = ()
 ) -> Mapping[str, Mapping[str, Counts]]:
@@ -163,11 +201,11 @@ def gather_series(
         until[title_id] = max(until.get(title_id, date.min), fetched_at.date())
     series: dict[str, dict[str, dict[date, int]]] = {}
     for title_id, stored, fetched_at in title_rows:
-        series[title_id] = {"popularity": read_popularity(stored)}
+        series[title_id] = {f"popularity of {title_id}": read_popularity(stored)}
         if counts := reviewed.get(title_id):
             first, end = min(counts), max(until[title_id], fetched_at.date())
             days = (first + timedelta(days=n) for n in range((end - first).days))
-            series[title_id]["reviews"] = {day: counts.get(day, 0) for day in days}
+            series[title_id][f"reviews of {title_id}"] = {day: counts.get(day, 0) for day in days}
     for title_id, subject_id, metric, day, count in signal_rows:
         if title_id in series:
             named = series[title_id].setdefault(f"{metric} of {subject_id}", {})

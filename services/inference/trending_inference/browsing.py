@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from trending_inference.schemas import (
+    AlsoTold,
     Provenance,
     ReviewText,
     TitleDetail,
@@ -16,13 +17,22 @@ from trending_inference.schemas import (
     TrendDay,
     TrendingTitle,
 )
-from trending_shared.catalog import Catalog, reviews, titles, trends
+from trending_shared.catalog import Catalog, identities, reviews, titles, trends
 from trending_shared.events import Kind
 
 HISTORY = 90  # days of trends in a title's detail
 REVIEWS = 5
 
 _SUMMARY = (titles.c.title_id, titles.c.name, titles.c.kind, titles.c.year, titles.c.genres)
+
+# Said to be one that another source described first. As long as that one isn't here, this one is.
+_first = titles.alias()
+_SPEAKS_FOR_ITSELF = ~(
+    sa.exists()
+    .where(identities.c.title_id == titles.c.title_id)
+    .where(identities.c.merged_id != titles.c.title_id)
+    .where(_first.c.title_id == identities.c.merged_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,8 @@ class Browser:
     ) -> tuple[date | None, int, list[TrendingTitle]]:
         """A page of a day's titles, fastest rising first, with the day and how many there are.
 
+        A title that several sources describe is there once.
+
         Without a day it is the newest one on record; there is none in an empty catalog.
         """
         async with self._catalog.reading() as connection:
@@ -77,7 +89,10 @@ class Browser:
     async def search(
         self, *, query: str, kind: Kind | None = None, limit: int, offset: int
     ) -> tuple[int, list[TitleSummary]]:
-        """A page of the titles whose names contain `query`, by name, and how many there are."""
+        """A page of the titles whose names contain `query`, by name, and how many there are.
+
+        A title that several sources describe is there once, as the one that was first.
+        """
         wanted = [titles.c.name.icontains(query, autoescape=True), *_matching(kind, None)]
         async with self._catalog.reading() as connection:
             total = await connection.scalar(
@@ -99,6 +114,7 @@ class Browser:
             row = found.mappings().one_or_none()
             if row is None:
                 return None
+            others = (await connection.execute(_same_title(title_id))).mappings().all()
             history = await connection.execute(
                 sa.select(trends)
                 .where(trends.c.title_id == title_id)
@@ -106,7 +122,7 @@ class Browser:
                 .limit(HISTORY)
             )
             days = [TrendDay(**entry) for entry in history.mappings()]
-            about = reviews.c.title_id == title_id
+            about = reviews.c.title_id.in_([title_id, *(other["title_id"] for other in others)])
             count = await connection.scalar(
                 sa.select(sa.func.count()).select_from(reviews).where(about)
             )
@@ -122,6 +138,7 @@ class Browser:
                 reviews_count=count or 0,
                 reviews=[ReviewText(**review) for review in newest.mappings()],
                 provenance=Provenance(**row),
+                also_told_by=[AlsoTold(**other) for other in others],
             )
 
     async def stories(self, title_ids: Collection[str]) -> dict[str, Story]:
@@ -157,7 +174,7 @@ class Browser:
 
 
 def _matching(kind: Kind | None, genre: str | None) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = []
+    conditions: list[sa.ColumnElement[bool]] = [_SPEAKS_FOR_ITSELF]
     if kind:
         conditions.append(titles.c.kind == kind)
     if genre:
@@ -165,6 +182,18 @@ def _matching(kind: Kind | None, genre: str | None) -> list[sa.ColumnElement[boo
         quoted = json.dumps(genre)
         conditions.append(sa.cast(titles.c.genres, sa.Text).contains(quoted, autoescape=True))
     return conditions
+
+
+def _same_title(title_id: str) -> sa.Select[Any]:
+    """What other sources told of the same title, the first first."""
+    its = identities.alias()
+    return (
+        sa.select(titles)
+        .join(identities, identities.c.title_id == titles.c.title_id)
+        .join(its, its.c.merged_id == identities.c.merged_id)
+        .where(its.c.title_id == title_id, titles.c.title_id != title_id)
+        .order_by(titles.c.title_id != identities.c.merged_id, titles.c.title_id)
+    )
 
 
 def _counts(popularity: Any) -> list[int]:

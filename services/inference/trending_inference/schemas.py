@@ -180,8 +180,15 @@ class Provenance(BaseModel):
     fetched_at: AwareDatetime
 
 
+class AlsoTold(Provenance):
+    """The same title as another source tells of it."""
+
+    title_id: str
+    name: str
+
+
 class TitleDetail(TitleSummary):
-    """All that is known of a title."""
+    """All that is known of a title; trends and reviews are of all sources that tell of it."""
 
     plot: str
     countries: list[str]
@@ -193,6 +200,9 @@ class TitleDetail(TitleSummary):
     reviews_count: int
     reviews: list[ReviewText] = Field(description="the newest 5")
     provenance: Provenance
+    also_told_by: list[AlsoTold] = Field(
+        description="what was found to be the same title; first the one that lists show, if not this"
+    )
 
 
 class JobRequest(Asked):
