@@ -85,6 +85,12 @@ def _may_import(source: str, *, adapter: str) -> CommonSettings:
         raise fail(f"the catalogue has no source {source} with the adapter {adapter}", Exit.USAGE)
     if entry.consent and not _is_true(os.environ.get(entry.consent, "")):
         raise fail(f"read {entry.terms} and set {entry.consent}=true", Exit.USAGE)
+    asked = {name.strip() for name in os.environ.get("SCRAPER_SOURCES", "").split(",")}
+    if source not in asked:
+        warn(
+            f"SCRAPER_SOURCES has no {source} here; a scraper that runs without it parks these "
+            "jobs, and `trending dlq replay` brings them back"
+        )
     return common
 
 

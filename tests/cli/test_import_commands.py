@@ -45,6 +45,14 @@ def test_a_source_that_takes_no_csv_is_wrong_usage(offline: Any, titles: Path, s
     assert source in offline.run("import", "csv", titles, "--source", source, status=2).stderr
 
 
+def test_a_scraper_that_wouldnt_read_the_file_is_told_of(
+    offline: Any, titles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "SCRAPER_SOURCES has no csv" in offline.run("import", "csv", titles, status=4).stderr
+    monkeypatch.setenv("SCRAPER_SOURCES", "demo, csv")
+    assert "SCRAPER_SOURCES" not in offline.run("import", "csv", titles, status=4).stderr
+
+
 def test_a_file_that_isnt_there_is_wrong_usage(offline: Any, tmp_path: Path) -> None:
     offline.run("import", "csv", tmp_path / "nowhere.csv", status=2)
 

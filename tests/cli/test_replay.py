@@ -3,9 +3,11 @@
 import asyncio
 import gzip
 import json
+import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import uuid4
 
 import pytest
@@ -15,6 +17,7 @@ from trending_cleaner.app import create_cleaner
 from trending_cleaner.metrics import CleanerMetrics
 from trending_cleaner.pages import PAGES, Pages
 from trending_cleaner.validation import Limits
+from trending_cli import replay
 from trending_cli.differences import differences
 from trending_scraper.authors import Authors, author_keys
 from trending_scraper.fetches import Fetches
@@ -178,6 +181,27 @@ def test_a_source_that_left_the_catalogue_is_named(
     found = offline.json("replay", "--from", DAY, "--to", DAY, status=1)
     assert {problem["reason"] for problem in found["problems"]} == {"UnknownSource"}
     assert len(found["problems"]) == 3
+
+
+def test_ctrl_c_ends_both_readers_and_leaves_nothing(
+    offline: Any, walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+        started.append(begin(*arguments, **options))
+        return started[-1]
+
+    def interrupted(told: IO[str]) -> Iterator[Any]:
+        assert told.readline()  # they are at work
+        raise KeyboardInterrupt
+
+    begin = replay._start
+    monkeypatch.setattr(replay, "_start", start)
+    monkeypatch.setattr(replay, "read_lines", interrupted)
+    offline.run("replay", "--from", DAY, "--to", DAY, status=130)
+    assert [process.poll() is None for process in started] == [False, False]
+    assert kept(walk) == []
 
 
 def test_other_days_and_other_sources_have_no_pages(offline: Any, walk: Walk) -> None:

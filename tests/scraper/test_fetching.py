@@ -522,7 +522,7 @@ async def test_a_site_that_answers_isnt_broken_whatever_it_says(
 
 KEY = "s3cret/key=of mine"
 SENT: dict[str, Any] = {
-    "secrets": {"api_key": KEY},
+    "hidden": {"api_key": KEY},
     "headers": {"Authorization": "Bearer t0ken-of-mine"},
 }
 FORMS = ("s3cret", "t0ken")

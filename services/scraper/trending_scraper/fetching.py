@@ -347,9 +347,9 @@ class HttpFetcher:
 def wire_address(request: PageRequest) -> URL:
     """Where a request really goes; the rest of its query stays as it is written."""
     url = URL(request.url)
-    if not request.secrets:
+    if not request.hidden:
         return url
-    query = "&".join(filter(None, [url.raw_query_string, urlencode(request.secrets)]))
+    query = "&".join(filter(None, [url.raw_query_string, urlencode(request.hidden)]))
     return URL(f"{url.origin()}{url.raw_path}?{query}", encoded=True)
 
 
@@ -360,21 +360,21 @@ def redirected(request: PageRequest, url: str) -> PageRequest:
         PageRefused: the new address repeats a secret where it can't be taken out.
     """
     path, mark, query = url.partition("?")
-    if request.secrets and mark:
+    if request.hidden and mark:
         parts = query.split("&")
-        kept = [part for part in parts if unquote_plus(part.split("=")[0]) not in request.secrets]
+        kept = [part for part in parts if unquote_plus(part.split("=")[0]) not in request.hidden]
         url = f"{path}?{'&'.join(kept)}" if kept else path
     if hushed(unquote_plus(url), request) != unquote_plus(url):
         raise PageRefused(f"{request.url} leads to an address that repeats what we sent")
     if authority(url) != authority(request.url):
-        return replace(request, url=url, headers={}, secrets={})
+        return replace(request, url=url, headers={}, hidden={})
     return replace(request, url=url)
 
 
 def hushed(text: str, request: PageRequest) -> str:
     """A text without what a request holds that is nobody's business."""
     words = (value.rpartition(" ")[2] for value in request.headers.values())  # after "Bearer"
-    for value in (*request.secrets.values(), *words):
+    for value in (*request.hidden.values(), *words):
         if len(value) >= SHORTEST_KEY:
             text = text.replace(value, "…")
     return text

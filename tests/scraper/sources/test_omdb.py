@@ -39,7 +39,7 @@ def fixture(name: str) -> Any:
 def test_the_key_is_a_secret_and_no_part_of_the_address() -> None:
     request = SOURCE.plan(a_job(FILM))
     assert request.url == FILM
-    assert request.secrets == {"apikey": "a key of this test"}
+    assert request.hidden == {"apikey": "a key of this test"}
     assert "a key of this test" not in repr(request)
     assert request.not_now == {401}
 

@@ -37,7 +37,7 @@ class PageRequest:
 
     Args:
         headers: sent besides our own, to this host alone; may hold a key.
-        secrets: parameters added to the query when the request is sent, to this host alone. They
+        hidden: parameters added to the query when the request is sent, to this host alone. They
             are no part of `url`, and so of no event, key, log or stored page.
         robots: whether the site's robots.txt decides; a documented API has terms instead.
         delay: the least time between two requests to this host, Crawl-delay or not; none leaves it
@@ -52,7 +52,7 @@ class PageRequest:
     url: str
     content_types: AbstractSet[str] = HTML
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
     robots: bool = True
     delay: timedelta | None = None
     conditional: bool = False

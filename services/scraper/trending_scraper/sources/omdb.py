@@ -46,7 +46,7 @@ class Omdb(Source):
         return self.request(
             job.url,
             content_types=JSON,
-            secrets={"apikey": self.key or ""},
+            hidden={"apikey": self.key or ""},
             not_now=frozenset({401}),
             conditional=True,
         )

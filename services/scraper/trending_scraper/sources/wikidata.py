@@ -114,7 +114,7 @@ class Wikidata(Source):
         # The query goes the way of keys, beside the address: records name the page they are from,
         # and a kilobyte of SPARQL on each would say no more than the job's address does.
         asked = {"query": query(match), "format": "json"}
-        return self.request(job.url, content_types=SPARQL_RESULTS, secrets=asked)
+        return self.request(job.url, content_types=SPARQL_RESULTS, hidden=asked)
 
     def extract(self, job: ScrapeJob, page: FetchedPage) -> Extracted:
         answer = object_of(page)
