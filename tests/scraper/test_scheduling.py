@@ -218,6 +218,27 @@ async def test_a_scheduler_that_is_asleep_ends_at_once() -> None:
     assert len(ledger.published) == 1
 
 
+async def test_a_look_that_has_begun_is_finished_before_the_scheduler_stops() -> None:
+    class Slow(MemoryLedger):
+        async def publish(self, decide: Decide) -> Sequence[Due]:
+            begun.set()
+            await going_on.wait()
+            return await super().publish(decide)
+
+    begun, going_on = asyncio.Event(), asyncio.Event()
+    ledger = Slow()
+    scheduler = Scheduler(
+        [a_recurring()],
+        ledger=ledger,
+        metrics=ScheduleMetrics(CollectorRegistry()),
+        clock=FrozenClock(NOON),
+    )
+    async with scheduler.running():
+        await begun.wait()
+        asyncio.get_running_loop().call_soon(going_on.set)
+    assert len(ledger.published) == 1
+
+
 async def test_without_schedules_nothing_is_started() -> None:
     bench = Bench()
     async with bench.scheduler.running():

@@ -12,7 +12,7 @@ Read `due`, then `Scheduler`; `KafkaLedger` is the part that talks to Kafka.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -164,18 +164,24 @@ class Scheduler:
         if not self._recurring:
             yield
             return
-        task = asyncio.create_task(self._loop())
+        looking = asyncio.Lock()
+        task = asyncio.create_task(self._loop(looking))
         task.add_done_callback(_report)
         try:
             yield
         finally:
+            # Not in the middle of a look: a client that is broken off while it connects leaves its
+            # connection open.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(looking.acquire(), _STOP_WITHIN)
             task.cancel()
             await asyncio.wait({task}, timeout=_STOP_WITHIN)
 
-    async def _loop(self) -> None:
+    async def _loop(self, looking: asyncio.Lock) -> None:
         while True:
             try:
-                await self.look()
+                async with looking:
+                    await self.look()
                 pause = self._until_next()
             except Overtaken:
                 pause = random.uniform(0.1, 1.0)  # by then it is done, or its scraper is dead
