@@ -201,7 +201,7 @@ class TitleDetail(TitleSummary):
     reviews: list[ReviewText] = Field(description="the newest 5")
     provenance: Provenance
     also_told_by: list[AlsoTold] = Field(
-        description="what was found to be the same title; first the one that lists show, if not this"
+        description="what was found to be the same title; first the one that lists show"
     )
 
 
