@@ -1,6 +1,5 @@
 """`docs/bad-input.md` against the code: its reasons, counters and tests exist."""
 
-import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| ([^|]+) \| ([^|]+) \| (`[\w-]+`|–) \| `(\w+)[^|]*` \| `([^|]+)` \|$", re.M)
+FUNCTION = re.compile(r"^(?:async )?def (\w+)", re.M)
 LINES = (ROOT / "docs/bad-input.md").read_text().splitlines()[2:]
 ROWS = ROW.findall("\n".join(LINES))
 
@@ -21,9 +21,7 @@ def sources() -> str:
 
 @cache
 def functions(path: str) -> set[str]:
-    tree = ast.parse((ROOT / path).read_text())
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {node.name for node in tree.body if isinstance(node, kinds)}
+    return set(FUNCTION.findall((ROOT / path).read_text()))
 
 
 def test_every_line_of_the_table_is_read() -> None:
