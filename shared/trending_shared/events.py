@@ -85,6 +85,10 @@ class RawTitle(Frozen):
     )
 
 
+# Under which key an author was hashed, and the hash; without a key's id before keys had ids.
+AUTHOR_HASH = r"k[0-9a-f]{6}:[0-9a-f]{48}|[0-9a-f]{64}"
+
+
 class RawReview(Frozen):
     """A review's fields as the page had them; its author only as a keyed hash."""
 

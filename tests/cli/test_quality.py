@@ -81,7 +81,7 @@ def a_title(number: int, **changes: Any) -> dict[str, Any]:
 def a_review(number: int, **changes: Any) -> dict[str, Any]:
     fields = {
         "review_id": f"r_{number:016x}",
-        "author_hash": "cd" * 32,
+        "author_hash": "k0a1b2c:" + "cd" * 24,
         "text": f"I have seen it {number} times by now and would gladly go again tomorrow.",
         "rating": 0.9,
         "day": date(2026, 10, 20),
@@ -229,6 +229,7 @@ FAULTS: dict[str, tuple[Plant, list[tuple[str, str]]]] = {
         [("warning", "misfit")],
     ),
     "a review of next year": (on_reviews(1, day=date(2027, 1, 1)), [("warning", "misfit")]),
+    "an author's name": (on_reviews(1, author_hash="Ann Author"), [("warning", "misfit")]),
     "a genre of its own": (on_titles(1, genres=["Western"]), [("warning", "misfit")]),
     "the same but for its id": (
         on_titles(2, content_hash="ab" * 8, plot="A", name="B", year=1990, kind="film"),

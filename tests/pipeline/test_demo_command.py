@@ -85,3 +85,10 @@ def test_the_first_walk_teaches_what_the_registry_shows(
     shown = json.loads(trending(home, "models", "list", "--json").stdout)
     assert shown["champion"] == result["champion"].split()[-1]
     assert len(shown["versions"]) == 2
+
+
+def test_the_records_have_the_quality_that_the_report_asks_for(
+    result: Mapping[str, Any], home: Path
+) -> None:
+    report = trending(home, "quality", "report", "--fail-on", "warning")
+    assert report.returncode == 0, report.stdout

@@ -1,6 +1,7 @@
 """Authors keep their names to themselves."""
 
 import hmac
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from trending_scraper.app import hash_keys
 from trending_scraper.authors import KEY_FILE, Authors, author_keys
 from trending_scraper.settings import ScraperSettings
 from trending_shared.errors import SettingInvalid
+from trending_shared.events import AUTHOR_HASH
 from trending_shared.settings import read_settings
 
 AUTHORS = Authors(b"a key of this test")
@@ -23,6 +25,11 @@ def test_one_author_has_one_hash_however_the_name_is_spaced_or_cased() -> None:
     }
     assert len(hashes) == 1
     assert len(hashes.pop()) <= 64  # a column of the catalog
+
+
+def test_whatever_the_key_a_hash_has_the_form_that_others_expect() -> None:
+    for form in Authors(b"the key of today", b"the one before").hashes("demo", "tidal_moth"):
+        assert re.fullmatch(AUTHOR_HASH, form)
 
 
 def test_hashes_differ_by_author_source_and_key() -> None:

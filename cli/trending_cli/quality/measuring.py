@@ -25,6 +25,7 @@ from trending_cli.quality.report import (
     NeverGiven,
     TextMeasure,
 )
+from trending_shared.events import AUTHOR_HASH
 from trending_shared.features import normalise_text
 from trending_shared.genres import GENRES
 
@@ -163,7 +164,7 @@ _FITS: Mapping[str, Callable[[Any, datetime], bool]] = {
         each["count"] >= 0 and each["day"] <= now.date() for each in value
     ),
     "day": lambda value, now: FIRST_REVIEW <= value <= now.date(),
-    "author_hash": lambda value, now: bool(re.fullmatch(r"[0-9a-f]{32,64}", value)),
+    "author_hash": lambda value, now: bool(re.fullmatch(AUTHOR_HASH, value)),
 }
 
 # ---------------------------------------------------------------- duplicates
