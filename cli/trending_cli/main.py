@@ -7,7 +7,7 @@ import typer
 from aiokafka.errors import KafkaError
 from typer.core import TyperGroup
 
-from trending_cli import dead_letters, imports, jobs, models, sources, topics
+from trending_cli import dead_letters, features, imports, jobs, models, sources, topics
 from trending_cli.demo import demo
 from trending_cli.doctor import doctor
 from trending_cli.house import end_on_sigterm, running_house
@@ -69,6 +69,7 @@ app.add_typer(sources.app, name="sources")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(models.app, name="models")
 app.add_typer(quality.app, name="quality")
+app.add_typer(features.app, name="features")
 
 
 @app.command()

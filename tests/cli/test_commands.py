@@ -23,6 +23,7 @@ COMMANDS = [
     *(["dlq", name] for name in ("list", "show", "replay")),
     *(["models", name] for name in ("list", "show", "train", "promote", "rollback")),
     *(["quality", name] for name in ("report", "cards")),
+    ["features", "export"],
 ]
 JOB = "0b5f3c1e-0000-4000-8000-000000000000"
 TRENDING = [sys.executable, "-m", "trending_cli.main"]

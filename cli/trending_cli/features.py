@@ -1,0 +1,168 @@
+"""`trending features`: features and trends as plain Parquet, for tools that don't know us."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+
+from trending_cli import clients
+from trending_cli.output import Exit, JsonOption, fail, print_json, print_table, tell, warn
+from trending_shared.errors import StoreUnavailable
+from trending_shared.tables import read_table
+
+app = typer.Typer(no_args_is_help=True, help="Hand features and trends to other tools.")
+
+_KEYS = [("title_id", pa.string()), ("event_timestamp", pa.timestamp("us", "UTC"))]
+TITLE_FEATURES = pa.schema(
+    [
+        *_KEYS,
+        ("text_hash", pa.string()),
+        ("recipe", pa.string()),
+        ("encoder", pa.string()),
+        ("embedding", pa.list_(pa.float32())),
+        ("plot_characters", pa.int32()),
+        ("plot_words", pa.int32()),
+        ("plot_mean_word_length", pa.float64()),
+        ("plot_distinct_words", pa.float64()),
+        ("plot_non_ascii_letters", pa.float64()),
+    ]
+)
+TITLE_TRENDS = pa.schema(
+    [
+        *_KEYS,
+        ("score", pa.float64()),
+        ("recent", pa.float64()),
+        ("expected", pa.float64()),
+        ("signals", pa.int32()),
+    ]
+)
+_AT_ONCE = 10_000  # rows of the catalog that are held as Python objects
+
+
+@app.command()
+def export(
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the files; default TRENDING_HOME/features.", file_okay=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write title_features.parquet and title_trends.parquet. Status 3 if there are no features yet.
+
+    Rows are sorted, and the same rows make the same bytes.
+    """
+    common = clients.settings()
+    found = read_table(common.store, "features")
+    if found is None or not found[0].num_rows:
+        raise fail(
+            f"no features yet in {common.store}; the featurizer computes them, and "
+            "`trending demo` shows how",
+            Exit.NOT_FOUND,
+        )
+    rows, version = found
+    tell(f"read {rows.num_rows:,} rows of features at version {version}")
+    trends = asyncio.run(_read_trends(common.catalog))
+    tell(f"read {trends.num_rows:,} trends")
+    if not trends.num_rows:
+        warn("no trends yet; title_trends.parquet is without rows")
+    folder = to or common.home / "features"
+    tables = {
+        "title_features.parquet": title_features(rows),
+        "title_trends.parquet": title_trends(trends),
+    }
+    try:
+        _write(folder, tables)
+    except OSError as error:
+        raise fail(f"{folder} can't be written: {error}") from error
+    files = {name: _describe(folder / name, table) for name, table in tables.items()}
+    if as_json:
+        print_json({"folder": str(folder), "features_version": version, "files": files})
+    else:
+        counts = [[name, *(f"{n:,}" for n in each.values())] for name, each in files.items()]
+        print_table(f"exported to {folder}", ["file", "titles", "records", "bytes"], counts)
+
+
+def title_features(rows: pa.Table) -> pa.Table:
+    """All versions of all titles' features; a version begins when its page was fetched.
+
+    Several events may tell of one fetch. The one that counts is the one that a dataset would take:
+    the last by content hash and event id.
+
+    Args:
+        rows: of the table `features`, in any order; columns that it doesn't have yet are empty.
+
+    Returns:
+        `TITLE_FEATURES`, sorted by title and time, no two rows of one title with the same time.
+    """
+    order = ("title_id", "fetched_at", "content_hash", "event_id")
+    ordered = rows.sort_by([(name, "ascending") for name in order])
+    keys = zip(*(ordered.column(name).to_pylist() for name in order[:2]), strict=True)
+    last = {key: row for row, key in enumerate(keys)}
+    return _as(TITLE_FEATURES, ordered.take(list(last.values())), timestamp="fetched_at")
+
+
+def title_trends(rows: pa.Table) -> pa.Table:
+    """The trends of all titles; a trend begins with its day, in UTC.
+
+    Args:
+        rows: of the catalog's `trends`, in any order.
+
+    Returns:
+        `TITLE_TRENDS`, sorted by title and time.
+    """
+    ordered = rows.sort_by([("title_id", "ascending"), ("day", "ascending")])
+    return _as(TITLE_TRENDS, ordered, timestamp="day")
+
+
+def _as(schema: pa.Schema, rows: pa.Table, *, timestamp: str) -> pa.Table:
+    names = ["event_timestamp" if name == timestamp else name for name in rows.column_names]
+    named = rows.rename_columns(names)
+    columns = [
+        named.column(field.name).cast(field.type)
+        if field.name in names
+        else pa.nulls(rows.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+async def _read_trends(url: str) -> pa.Table:
+    import sqlalchemy as sa
+
+    from trending_shared.catalog import Catalog, trends  # takes a second, and few commands need it
+
+    schema = pa.schema([("day", pa.date32()), *(f for f in TITLE_TRENDS if f.name != _KEYS[1][0])])
+    catalog = Catalog(url)
+    try:
+        if not await catalog.ping():
+            raise StoreUnavailable("the catalog doesn't answer; see `trending doctor`")
+        await catalog.create()
+        async with catalog.reading() as connection:
+            found = await connection.stream(sa.select(trends))
+            batches = [
+                pa.RecordBatch.from_pylist([dict(row) for row in part], schema=schema)
+                async for part in found.mappings().partitions(_AT_ONCE)
+            ]
+    finally:
+        await catalog.close()
+    return pa.Table.from_batches(batches, schema)
+
+
+def _write(folder: Path, tables: Mapping[str, pa.Table]) -> None:
+    """Put each file in its place at once, when all of them are written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".exporting-", dir=folder) as draft:
+        for name, table in tables.items():
+            pq.write_table(table, Path(draft, name), compression="zstd")
+        for name in tables:
+            Path(draft, name).replace(folder / name)
+
+
+def _describe(file: Path, table: pa.Table) -> dict[str, Any]:
+    titles = len(table.column("title_id").unique())
+    return {"titles": titles, "rows": table.num_rows, "bytes": file.stat().st_size}
