@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt --overrides overrides.txt
 MANIFESTS := constraints.txt overrides.txt packages.txt pyproject.toml $(wildcard */pyproject.toml services/*/pyproject.toml)
-CODE := shared services cli demo tests benchmarks docs notebooks/execute.py
+CODE := shared services cli demo tests benchmarks docs notebooks/execute.py deploy/feast
+FEAST := deploy/feast/.venv
+FEATURES ?= $(or $(TRENDING_HOME),.trending)/features
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -40,8 +42,14 @@ $(VENV)/installed-bench: $(VENV)/installed-dev
 	$(INSTALL) --group bench
 	@touch $@
 
+$(FEAST)/installed: deploy/feast/requirements.txt deploy/feast/constraints.txt | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(FEAST)
+	$(UV) pip install --quiet --python $(FEAST)/bin/python -c deploy/feast/constraints.txt -r deploy/feast/requirements.txt
+	@touch $@
+
 install: $(VENV)/installed ## what the demo and the services need
 install-dev: $(VENV)/installed-dev ## and what tests and checks need
+install-feast: $(FEAST)/installed ## Feast, in an environment of its own
 
 lock: | $(UV) ## add what is missing to constraints.txt (ARGS=--upgrade resolves it anew)
 	@cp constraints.txt constraints.new
@@ -50,6 +58,10 @@ lock: | $(UV) ## add what is missing to constraints.txt (ARGS=--upgrade resolves
 	{ echo "# One set of versions for all packages; made by \`make lock\`."; \
 	  grep -vE '^(-e|\./|file:|#|trending-)' constraints.new; } > constraints.txt
 	@rm constraints.new
+
+lock-feast: | $(UV) ## resolve Feast's environment (ARGS=--upgrade does it anew)
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
+	  deploy/feast/requirements.txt --output-file deploy/feast/constraints.txt $(ARGS)
 
 # ------------------------------------------------------------------ check
 
@@ -67,6 +79,9 @@ test-crawl: $(VENV)/installed-dev ## two scrapers killed in a crawl of 2,000 pag
 
 test-s3: $(VENV)/installed-dev ## the store's promises on a real S3 server (needs Go once)
 	$(BIN)/python tests/s3_server.py $(BIN)/python -m pytest tests/shared/test_storage.py tests/shared/test_tables.py tests/shared/test_registry.py
+
+test-feast: $(VENV)/installed-dev $(FEAST)/installed ## the demo's features through Feast, compared value by value
+	$(BIN)/python -m pytest -m feast tests/feast $(ARGS)
 
 bench: $(VENV)/installed-bench ## events, requests and pages a second, one table
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -103,7 +118,11 @@ cards: $(VENV)/installed-dev ## data cards of all sources and of the demo's data
 notebook: $(VENV)/installed-dev ## execute the notebook on the demo's catalogue (CATALOGUE=file.csv for another)
 	CATALOGUE=$(CATALOGUE) $(BIN)/python notebooks/execute.py notebooks/explore.ipynb $(if $(CATALOGUE),notebooks/explore.local.ipynb)
 
-clean: ## remove the environment and everything a run has left
-	rm -rf $(VENV) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+feast: $(VENV)/installed $(FEAST)/installed ## export features (FEATURES=folder), lead them through Feast, compare
+	$(BIN)/trending features export --to $(FEATURES)
+	$(FEAST)/bin/python deploy/feast/round_trip.py $(FEATURES) $(ARGS)
 
-.PHONY: help demo up install install-dev lock test test-kill test-s3 bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean crawl-report test-crawl
+clean: ## remove the environment and everything a run has left
+	rm -rf $(VENV) $(FEAST) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: help demo up install install-dev lock test test-kill test-s3 bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean crawl-report test-crawl install-feast lock-feast test-feast feast

@@ -1,18 +1,22 @@
-"""The compose file and the image recipe against the code they run."""
+"""The compose file, the image recipe and Feast's files against the code they belong to."""
 
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
 
+from trending_cli.features import TITLE_FEATURES, TITLE_TRENDS
 from trending_cli.kafka_distribution import kafka_version
 from trending_cli.processes import SERVICES
 from trending_shared.settings import KafkaSettings, variable_name
 
 ROOT = Path(__file__).parents[2]
+FEAST = ROOT / "deploy" / "feast"
 CONTAINERS: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 
 
@@ -61,3 +65,37 @@ def test_the_image_is_pinned_and_has_no_root() -> None:
     assert bases
     assert all(re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", base) for base in bases)
     assert re.findall(r"^USER (\S+)", recipe, re.MULTILINE) == ["trending"]
+
+
+def test_what_feast_runs_imports_nothing_of_ours() -> None:
+    imports = re.compile(r"^ *(?:import|from) +(\w+)", re.MULTILINE)
+    files = sorted(FEAST.glob("*.py"))
+    assert {name for file in files for name in imports.findall(file.read_text())} <= {
+        *sys.stdlib_module_names,
+        *(file.stem for file in files),
+        *("feast", "pandas", "pyarrow"),
+    }
+
+
+def test_feasts_environment_is_pinned_and_names_no_place() -> None:
+    pinned = re.compile(r"([\w.-]+==[\w.]+)(?: ; .+)?")
+    lines = (FEAST / "constraints.txt").read_text().splitlines()
+    assert all(pinned.fullmatch(line) for line in lines)
+    wanted = (FEAST / "requirements.txt").read_text().splitlines()
+    assert {line for line in wanted if not line.startswith("#")} < set(lines)
+
+
+def test_feast_is_told_of_every_exported_column() -> None:
+    types = {
+        "String": pa.string(),
+        "Int32": pa.int32(),
+        "Float64": pa.float64(),
+        "Array(Float32)": pa.list_(pa.float32()),
+    }
+    field = re.compile(r'Field\(\s*name="(\w+)", dtype=(Array\(\w+\)|\w+)')
+    told = field.findall((FEAST / "definitions.py").read_text())
+    assert [(name, types[dtype]) for name, dtype in told] == [
+        (each.name, each.type)
+        for each in (*TITLE_FEATURES, *TITLE_TRENDS)
+        if each.name not in {"title_id", "event_timestamp"}
+    ]
