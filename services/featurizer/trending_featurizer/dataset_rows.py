@@ -2,8 +2,8 @@
 
 A dataset's id is the first 16 hex digits of the SHA-256 over its recipe and its rows, each row one
 line of JSON: the values of `HASHED` in that order, rows by `title_id`. `LINEAGE` says where a row
-came from and isn't hashed: pages that were fetched again, or on which only counters moved, make the
-same dataset.
+came from, `COUNTED` how it stood on that day, and neither is hashed: pages that were fetched again,
+or on which only counters moved, make the same dataset.
 """
 
 import hashlib
@@ -50,7 +50,8 @@ LINEAGE = pa.schema(
         ("review_ids", _TEXTS),
     ]
 )
-ROWS = pa.schema([*HASHED, *LINEAGE])
+COUNTED = pa.schema([("rating_count", pa.int64())])
+ROWS = pa.schema([*HASHED, *LINEAGE, *COUNTED])
 
 _MADE_HERE = {"text", "text_hash", "n_reviews", "reviews", "review_ids"}
 TITLE_COLUMNS = (*(name for name in ROWS.names if name not in _MADE_HERE), "fetched_at")
