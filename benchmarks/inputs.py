@@ -70,12 +70,11 @@ def training_set() -> TrainingSet:
         clean_title(_scraped(title, name=title.name, id=title.id), now)
         for title in demo_catalogue().titles
     ]
+    told = ("title_id", "source", "source_id", "kind", "name", "year", "genres", "plot")
     rows = [
         {
-            "title_id": title.title_id,
-            "source_id": title.source_id,
-            "kind": title.kind,
-            "genres": title.genres,
+            **title.model_dump(include={*told, "countries", "language", "rating_count"}),
+            "n_reviews": 0,
             "text": compose_text(
                 name=title.name, plot=title.plot, kind=title.kind, countries=title.countries
             ),

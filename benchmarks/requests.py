@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.callers import HOST, PATIENCE, Load, Outcome
 from benchmarks.inputs import training_set
@@ -21,8 +23,10 @@ from trending_shared.onnx_models import OnnxModel
 from trending_shared.registry import ModelRegistry
 from trending_shared.storage import ObjectStore
 from trending_shared.testing.models import promote
-from trending_trainer.exporting import export
-from trending_trainer.training import train
+from trending_trainer.exporting import assemble
+from trending_trainer.families import family
+from trending_trainer.runs import StoredWorkspace
+from trending_trainer.training import fit_family, ready_alone
 
 PATH = "/v1/genres"
 RECORDED = '"recorded":true'
@@ -88,12 +92,19 @@ class Target:
         )
 
 
+def no_encoder(texts: Sequence[str]) -> NDArray[np.float32]:
+    raise AssertionError("the fast family reads words only")
+
+
 def measure_gateway(bench: Bench, seconds: float) -> list[Result]:
     """The gateway beside the bare route, with few and with many callers; and the model alone."""
     bench.tell("gateway: training a model")
-    model = train("tfidf-logreg", training_set(), folds=2)  # folds are for better thresholds
-    graph = export(model)
     store = ObjectStore.at((bench.home / "store").as_uri())
+    titles, workspace = training_set(), StoredWorkspace(store, "work")
+    words = family("tfidf-logreg", encode=no_encoder, workspace=workspace)
+    model = ready_alone(fit_family(words, titles, workspace), titles)
+    parts = [(fitted.part, weights) for fitted, weights in model.parts]
+    graph = assemble(parts, model.calibration, name=model.family)
     promote(
         ModelRegistry(store),
         graph,

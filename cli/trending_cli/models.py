@@ -86,11 +86,18 @@ def show(
         for genre, of in metrics.get("genres", {}).items()
     ]
     print_table(f"macro-F1 {metrics['macro_f1']:.4f}", columns, rows)
-    kinds = [
-        [kind, *(f"{of[k]:.4f}" for k in ("macro_f1", "micro_f1")), of["rows"]]
-        for kind, of in metrics.get("kinds", {}).items()
+    slices = [
+        [
+            dimension,
+            value,
+            f"{of['macro_f1']:.4f}",
+            f"{of['interval']['low']:.3f} to {of['interval']['high']:.3f}",
+            of["rows"],
+        ]
+        for dimension, found in metrics.get("slices", {}).items()
+        for value, of in found.items()
     ]
-    print_table("by kind", ["kind", "macro-F1", "micro-F1", "titles"], kinds)
+    print_table("by slice", ["of", "value", "macro-F1", "95 %", "titles"], slices)
 
 
 @app.command()

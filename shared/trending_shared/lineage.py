@@ -19,7 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from trending_shared.catalog import Catalog, predictions, titles
 from trending_shared.datasets import DatasetManifest, read_dataset, read_manifest
 from trending_shared.errors import ModelNotFound, ObjectMissing, PredictionUnknown, Rejected
-from trending_shared.onnx_models import OnnxModel
+from trending_shared.onnx_models import load_bundle
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.storage import ObjectStore
 
@@ -270,7 +270,7 @@ def _replay(
     prediction: RecordedPrediction, manifest: Manifest, registry: ModelRegistry, gaps: list[str]
 ) -> Replay | None:
     try:
-        graph = OnnxModel.load(registry.onnx(manifest), manifest.labels)
+        graph = load_bundle(registry, manifest)
         (values,) = graph.predict([prediction.text]).tolist()
     except (ModelNotFound, Rejected) as error:
         gaps.append(f"replay: {error}")

@@ -1,6 +1,6 @@
 """The model registry: immutable bundles by content hash, aliases moved by compare-and-swap.
 
-    models/<name>/<version>/model.onnx · manifest.json    written once
+    models/<name>/<version>/model.onnx · tokenizer.json · … · manifest.json    written once
     aliases/<name>/<alias>/00000042.json                  created once; the highest number counts
 
 An alias is an append-only sequence: whoever creates the next number has moved it, everyone else has
@@ -10,15 +10,22 @@ rollback for free.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from trending_shared.errors import AliasMoved, ModelNotFound, ObjectMissing
+from trending_shared.errors import AliasMoved, ModelNotFound, ObjectMissing, Rejected
 from trending_shared.storage import ObjectStore
 
 CHAMPION = "champion"
+TOKENIZER = "tokenizer.json"
+CARD_HEADINGS = (
+    *("Intended use", "Limits", "How good it is", "Where it is weak", "Ethics"),
+    *("Where it comes from", "Licences"),
+)
+"""What a card must have."""
 
 
 class Histogram(BaseModel):
@@ -31,7 +38,7 @@ class Histogram(BaseModel):
 
 
 class Manifest(BaseModel):
-    """All that is known of a model besides its graph."""
+    """All that is known of a model besides its files."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -44,6 +51,8 @@ class Manifest(BaseModel):
     dataset_id: str
     dataset_manifest: str
     metrics: dict[str, Any]
+    params: dict[str, dict[str, Any]] = {}
+    """What each fitted family was told, by family."""
     reference: dict[str, Histogram]
     parity: dict[str, float]
     created_at: AwareDatetime
@@ -53,6 +62,28 @@ class Manifest(BaseModel):
     card: str = ""
     onnx_sha256: str
     onnx_bytes: int
+    files: dict[str, str] = {}
+    """Of what lies beside the graph, the SHA-256 by name."""
+
+    def missing(self) -> tuple[str, ...]:
+        """What a bundle must tell and this one doesn't; empty if it is complete."""
+        wanted = {
+            "a threshold for each label": set(self.thresholds) == set(self.labels),
+            "the reference for drift": {f"genre:{label}" for label in self.labels}
+            <= set(self.reference),
+            "the comparison with the trained model": {"max_difference", "label_changes", "rows"}
+            <= set(self.parity),
+            **{
+                f"metrics: {name}": name in self.metrics
+                for name in ("macro_f1", "macro_f1_interval", "calibration", "genres", "slices")
+            },
+            **{f"card: {heading}": f"\n## {heading}\n" in self.card for heading in CARD_HEADINGS},
+        }
+        return tuple(name for name, there in wanted.items() if not there)
+
+
+class BundleIncomplete(Rejected):
+    """A bundle lacks something that people need before they trust it; it isn't registered."""
 
 
 class Pointer(BaseModel):
@@ -75,18 +106,31 @@ class ModelRegistry:
 
     # ------------------------------------------------------------ bundles
 
-    def register(self, onnx: bytes, manifest: Manifest) -> Manifest:
+    def register(
+        self, onnx: bytes, manifest: Manifest, files: Mapping[str, bytes] | None = None
+    ) -> Manifest:
         """Store a bundle; a second time it is the same bundle and the first manifest stays.
 
+        Args:
+            files: what lies beside the graph, as `manifest.files` says.
+
         Raises:
-            ValueError: the manifest's version isn't that of this graph and these thresholds.
+            BundleIncomplete: the manifest lacks something; see `Manifest.missing`.
+            ValueError: the manifest's version or hashes aren't those of these files.
             StoreUnavailable: the store didn't answer.
         """
-        expected = model_version(onnx, manifest.thresholds)
+        if missing := manifest.missing():
+            raise BundleIncomplete(f"{manifest.algorithm} lacks {', '.join(missing)}")
+        files = files or {}
+        expected = model_version(onnx, manifest.thresholds, files.get(TOKENIZER))
         if manifest.version != expected:
             raise ValueError(f"manifest says {manifest.version}, the bundle is {expected}")
+        if manifest.files != {name: hash_file(data) for name, data in files.items()}:
+            raise ValueError(f"manifest of {expected} tells of other files")
         folder = f"models/{manifest.name}/{manifest.version}"
-        self._store.put(f"{folder}/model.onnx", onnx)
+        known = self._store.exists(f"{folder}/manifest.json")
+        for name, data in () if known else {"model.onnx": onnx, **files}.items():
+            self._store.put(f"{folder}/{name}", data)
         # The manifest comes last and only once: a bundle with a manifest is whole.
         self._store.put_new(f"{folder}/manifest.json", manifest.model_dump_json(indent=1).encode())
         return self.manifest(manifest.name, manifest.version)
@@ -112,6 +156,24 @@ class ModelRegistry:
         if hashlib.sha256(data).hexdigest() != manifest.onnx_sha256:
             raise ModelNotFound(f"{manifest.name} {manifest.version}: its graph was changed")
         return data
+
+    def file(self, manifest: Manifest, name: str) -> bytes:
+        """What lies beside the graph, checked like it.
+
+        Raises:
+            ModelNotFound: the bundle has no such file, or it isn't the one that was registered.
+        """
+        try:
+            data = self._store.get(f"models/{manifest.name}/{manifest.version}/{name}")
+        except ObjectMissing as error:
+            raise ModelNotFound(f"{manifest.name} {manifest.version} has no {name}") from error
+        if hash_file(data) != manifest.files.get(name):
+            raise ModelNotFound(f"{manifest.name} {manifest.version}: its {name} was changed")
+        return data
+
+    def tokenizer(self, manifest: Manifest) -> bytes | None:
+        """What a graph that reads tokens reads them with; raises as `file` does."""
+        return self.file(manifest, TOKENIZER) if TOKENIZER in manifest.files else None
 
     def versions(self, name: str) -> list[Manifest]:
         """All whole bundles of a name, oldest first."""
@@ -173,8 +235,18 @@ class ModelRegistry:
         return pointer
 
 
-def model_version(onnx: bytes, thresholds: dict[str, float]) -> str:
-    """The content hash that names a bundle: graph and thresholds, 16 hex digits of SHA-256."""
+def model_version(
+    onnx: bytes, thresholds: Mapping[str, float], tokenizer: bytes | None = None
+) -> str:
+    """The content hash that names a bundle: 16 hex digits of SHA-256.
+
+    Of what decides an answer: the graph, the thresholds, and the tokenizer if there is one.
+    """
     digest = hashlib.sha256(onnx)
-    digest.update(json.dumps(thresholds, sort_keys=True).encode())
+    digest.update(json.dumps(dict(thresholds), sort_keys=True).encode())
+    digest.update(tokenizer or b"")
     return digest.hexdigest()[:16]
+
+
+def hash_file(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

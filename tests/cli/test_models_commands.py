@@ -16,10 +16,13 @@ from trending_shared.testing.models import a_graph, a_manifest, promote
 pytestmark = pytest.mark.timeout(300)
 
 SCORES = {"precision": 0.75, "recall": 0.6, "f1": 0.667, "support": 41, "given": 37}
+SHOWS = {"macro_f1": 0.4321, "interval": {"low": 0.4013, "high": 0.4711}, "rows": 99, "genres": 5}
 METRICS = {
     "macro_f1": 0.5123,
+    "macro_f1_interval": {"low": 0.48, "high": 0.54},
+    "calibration": {"ece": 0.02, "brier": 0.1, "bins": []},
     "genres": {"Horror": SCORES},
-    "kinds": {"show": {"macro_f1": 0.4321, "micro_f1": 0.5432, "rows": 99}},
+    "slices": {"kind": {"show": SHOWS}},
 }
 
 
@@ -47,11 +50,11 @@ def test_the_list_tells_the_champion(offline: Any) -> None:
     assert ["champion" in line for line in lines if second.version in line] == [False]
 
 
-def test_a_model_is_shown_with_its_scores_by_genre_and_by_kind(offline: Any) -> None:
+def test_a_model_is_shown_with_its_scores_by_genre_and_by_slice(offline: Any) -> None:
     first, second = two_models(offline)
     shown = offline.run("models", "show").stdout
     assert first.version in shown
-    for told in ("0.5123", "0.50", "0.750", "0.600", "0.667", "41", "37", "0.4321", "0.5432", "99"):
+    for told in ("0.5123", "0.50", "0.750", "0.600", "0.667", "41", "37", "0.4321", "0.401", "99"):
         assert told in shown
     assert offline.json("models", "show", second.version)["version"] == second.version
     assert second.version in offline.run("models", "show", second.version).stdout

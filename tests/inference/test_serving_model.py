@@ -67,14 +67,13 @@ async def test_many_requests_at_once_start_one_look(world: Any) -> None:
     ("changes", "graph"),
     [
         ({"recipe": "another"}, a_graph(likely=0.8)),
-        ({"thresholds": {"Comedy": 0.5}}, a_graph(likely=0.8)),
         ({}, b"no graph at all"),
         ({}, a_graph(likely=7.0, unlikely=5.0)),
         ({}, a_graph({"Comedy": "laugh"})),
         ({}, a_graph(input="words")),
         ({}, a_graph(output="scores")),
     ],
-    ids=["recipe", "thresholds", "bytes", "range", "width", "input", "output"],
+    ids=["recipe", "bytes", "range", "width", "input", "output"],
 )
 async def test_a_bundle_that_cant_be_served_leaves_the_old_model_in_service(
     world: Any, changes: dict[str, Any], graph: bytes
@@ -83,6 +82,18 @@ async def test_a_bundle_that_cant_be_served_leaves_the_old_model_in_service(
     serving = a_serving_model(world.models, world.clock)
     await serving.refresh()
     promote(world.models, graph, **changes)
+    await serving.refresh()
+    assert version(serving) == old.version
+
+
+async def test_a_bundle_that_lost_a_threshold_isnt_served(world: Any) -> None:
+    old = promote(world.models, a_graph())
+    serving = a_serving_model(world.models, world.clock)
+    await serving.refresh()
+    new = promote(world.models, a_graph(likely=0.8))
+    damaged = new.model_copy(update={"thresholds": {"Comedy": 0.5}})
+    key = f"models/genres/{new.version}/manifest.json"
+    world.store.put(key, damaged.model_dump_json().encode())
     await serving.refresh()
     assert version(serving) == old.version
 

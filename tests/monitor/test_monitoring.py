@@ -1,6 +1,5 @@
 """Predictions in, windows and drift out, each once."""
 
-import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,12 +18,13 @@ from trending_shared.clock import FrozenClock
 from trending_shared.errors import ModelNotFound
 from trending_shared.events import PredictionServed
 from trending_shared.messages import Message
-from trending_shared.registry import Histogram, Manifest, ModelRegistry, model_version
+from trending_shared.registry import Histogram, ModelRegistry, model_version
 from trending_shared.storage import ObjectStore
 from trending_shared.testing import delivered
+from trending_shared.testing.models import a_manifest
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-VERSION = model_version(b"graph", {})
+VERSION = model_version(b"graph", {"Drama": 0.5})
 
 
 @pytest.fixture
@@ -37,27 +37,13 @@ async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
 
 def a_monitor(catalog: Catalog, *, size: int = 20) -> Monitor:
     registry = ModelRegistry(ObjectStore.at("memory:///"))
-    registry.register(
-        b"graph",
-        Manifest(
-            name="genres",
-            version=VERSION,
-            algorithm="tfidf-logreg",
-            labels=("Drama",),
-            thresholds={},
-            recipe="r",
-            dataset_id="d",
-            dataset_manifest="m",
-            metrics={},
-            reference={"text_words": Histogram(edges=(0, 5, 10), shares=(0.5, 0.5))},
-            parity={},
-            created_at=NOW,
-            code_version="1",
-            training_id="t",
-            onnx_sha256=hashlib.sha256(b"graph").hexdigest(),
-            onnx_bytes=5,
-        ),
-    )
+    anything = Histogram(edges=(0, 1), shares=(1,))
+    reference = {
+        "text_words": Histogram(edges=(0, 5, 10), shares=(0.5, 0.5)),
+        "genre:Drama": anything,
+    }
+    manifest = a_manifest(b"graph", labels=("Drama",), reference=reference)
+    assert registry.register(b"graph", manifest).version == VERSION
     return Monitor(
         windows=PredictionWindows(catalog, size=size),
         registry=registry,

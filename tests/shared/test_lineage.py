@@ -19,7 +19,7 @@ from trending_shared.datasets import DatasetFile, DatasetManifest, manifest_key,
 from trending_shared.errors import PredictionUnknown
 from trending_shared.features import RECIPE
 from trending_shared.lineage import Lineage, trace_prediction
-from trending_shared.onnx_models import OnnxModel
+from trending_shared.onnx_models import load_bundle
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.storage import ObjectStore
 from trending_shared.testing.models import GENRES, a_graph, promote
@@ -54,7 +54,7 @@ class House:
         return manifest
 
     async def record(self, manifest: Manifest, **changes: Any) -> None:
-        graph = OnnxModel.load(self.models.onnx(manifest), manifest.labels)
+        graph = load_bundle(self.models, manifest)
         (values,) = graph.predict([TEXT]).tolist()
         row = {
             "prediction_id": ID,

@@ -58,7 +58,7 @@ def test_threads_may_share_a_model() -> None:
         (b"", "doesn't load"),
         (b"no graph", "doesn't load"),
         (a_graph()[:-40], "doesn't load"),
-        (a_graph(input="words"), "one input"),
+        (a_graph(input="words"), "must read"),
         (a_graph(output="scores"), "must give"),
         (a_graph({"Comedy": "laugh"}), "shape"),
         (a_plain_graph(text=["n", 2], probabilities=["n", 2], kind=TensorProto.FLOAT), "shape"),

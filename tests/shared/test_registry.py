@@ -1,6 +1,5 @@
 """Bundles don't change, aliases move by compare-and-swap (S3: `make test-s3`)."""
 
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -10,34 +9,20 @@ from uuid import uuid4
 import pytest
 
 from trending_shared.errors import AliasMoved, ModelNotFound
-from trending_shared.registry import Manifest, ModelRegistry, Pointer, model_version
+from trending_shared.registry import (
+    CARD_HEADINGS,
+    TOKENIZER,
+    BundleIncomplete,
+    ModelRegistry,
+    Pointer,
+    hash_file,
+    model_version,
+)
 from trending_shared.storage import ObjectStore
+from trending_shared.testing.models import a_manifest
 
 S3 = os.environ.get("TEST_S3_BUCKET")
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-
-
-def a_manifest(onnx: bytes, **changes: Any) -> Manifest:
-    thresholds = {"Drama": 0.4}
-    fields: dict[str, Any] = {
-        "name": "genres",
-        "version": model_version(onnx, thresholds),
-        "algorithm": "tfidf-logreg",
-        "labels": ("Drama",),
-        "thresholds": thresholds,
-        "recipe": "r1",
-        "dataset_id": "d1",
-        "dataset_manifest": "datasets/d1/manifest.json",
-        "metrics": {"macro_f1": 0.5},
-        "reference": {},
-        "parity": {"max_difference": 0.0},
-        "created_at": NOW,
-        "code_version": "1",
-        "training_id": "t1",
-        "onnx_sha256": hashlib.sha256(onnx).hexdigest(),
-        "onnx_bytes": len(onnx),
-    }
-    return Manifest(**(fields | changes))
 
 
 @pytest.fixture(params=["memory", *(["s3"] if S3 else [])])
@@ -72,6 +57,55 @@ def test_registering_twice_keeps_the_first_manifest(registry: ModelRegistry) -> 
 def test_a_version_that_is_not_the_content_is_refused(registry: ModelRegistry) -> None:
     with pytest.raises(ValueError, match="the bundle is"):
         registry.register(b"graph", a_manifest(b"other graph", onnx_bytes=5))
+
+
+def test_what_lies_beside_the_graph_is_kept_and_checked_like_it(
+    registry: ModelRegistry, store: ObjectStore
+) -> None:
+    files = {TOKENIZER: b"words", "answers.npz": b"numbers"}
+    hashes = {name: hash_file(content) for name, content in files.items()}
+    thresholds = {"Comedy": 0.5, "Crime": 0.5, "Horror": 0.5}
+    version = model_version(b"graph", thresholds, b"words")
+    assert version != model_version(b"graph", thresholds)
+    manifest = registry.register(
+        b"graph", a_manifest(b"graph", version=version, files=hashes), files
+    )
+    assert registry.tokenizer(manifest) == b"words"
+    assert registry.file(manifest, "answers.npz") == b"numbers"
+    store.put(f"models/genres/{version}/answers.npz", b"other numbers")
+    with pytest.raises(ModelNotFound, match=r"answers\.npz was changed"):
+        registry.file(manifest, "answers.npz")
+    with pytest.raises(ModelNotFound, match="has no report"):
+        registry.file(manifest, "report.html")
+
+
+def test_a_manifest_that_tells_of_other_files_is_refused(registry: ModelRegistry) -> None:
+    with pytest.raises(ValueError, match="other files"):
+        registry.register(b"graph", a_manifest(b"graph", files={"answers.npz": "0" * 64}))
+
+
+def test_a_bundle_of_before_there_were_files_is_read_as_it_is(registry: ModelRegistry) -> None:
+    manifest = registry.register(b"graph", a_manifest(b"graph"))
+    assert registry.tokenizer(manifest) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        *(({"card": a_manifest(b"").card.replace(one, "Other")}, one) for one in CARD_HEADINGS),
+        ({"card": ""}, "card: Licences"),
+        ({"metrics": {"macro_f1": 0.5}}, "metrics: slices"),
+        ({"reference": {}}, "the reference for drift"),
+        ({"parity": {}}, "the comparison with the trained model"),
+        ({"labels": ("Comedy",), "thresholds": {}}, "a threshold for each label"),
+    ],
+)
+def test_an_incomplete_bundle_is_refused_and_leaves_nothing(
+    registry: ModelRegistry, store: ObjectStore, changes: dict[str, Any], missing: str
+) -> None:
+    with pytest.raises(BundleIncomplete, match=missing):
+        registry.register(b"graph", a_manifest(b"graph", **changes))
+    assert store.keys("models") == []
 
 
 def test_a_graph_that_was_changed_in_the_store_is_not_handed_out(

@@ -2,98 +2,175 @@
 
 from dataclasses import replace
 from math import inf, nan
+from typing import Any
 
 import pytest
 
-from trending_trainer.promotion import MAX_DIFFERENCE, Candidate, Champion, judge
+from trending_shared.evaluation import (
+    Calibration,
+    Comparison,
+    Difference,
+    Evaluation,
+    Interval,
+    SliceDifference,
+)
+from trending_trainer.promotion import MAX_DIFFERENCE, Candidate, Champion, Limits, judge
+
+NOTHING = Interval(low=0.0, high=0.0)
+
+
+def an_evaluation(macro_f1: float = 0.6, ece: float = 0.01) -> Evaluation:
+    return Evaluation(
+        rows=500,
+        macro_f1=macro_f1,
+        macro_f1_interval=NOTHING,
+        micro_f1=0.6,
+        micro_f1_interval=NOTHING,
+        mean_average_precision=0.6,
+        mean_average_precision_interval=NOTHING,
+        calibration=Calibration(ece=ece, brier=0.1, bins=()),
+        genres={},
+        confusions=(),
+        slices={},
+    )
+
+
+def a_difference(low: float, high: float) -> dict[str, Any]:
+    return {
+        "value": (low + high) / 2,
+        "interval": Interval(low=low, high=high),
+        "better": float(low > 0),
+    }
+
+
+def a_champion(
+    low: float = 0.05, high: float = 0.15, *, slice: tuple[float, float] = (0.0, 0.2)
+) -> Champion:
+    difference = Difference(**a_difference(low, high))
+    comparison = Comparison(
+        macro_f1=difference,
+        micro_f1=difference,
+        mean_average_precision=difference,
+        genres={},
+        slices={"kind": {"show": SliceDifference(**a_difference(*slice), rows=120)}},
+    )
+    return Champion(version="old", macro_f1=0.5, comparison=comparison)
+
 
 CANDIDATE = Candidate(
     version="new",
-    macro_f1=0.6,
-    baseline_f1=0.1,
+    evaluation=an_evaluation(),
+    baselines={"the most frequent genre": 0.1, "keywords": 0.2},
     parity_difference=1e-6,
     parity_label_changes=0,
+    latency=0.001,
 )
-CHAMPION = Champion(version="old", macro_f1=0.5)
+LIMITS = Limits()
 
 
-def test_a_better_candidate_is_promoted_and_both_scores_are_named() -> None:
-    verdict = judge(CANDIDATE, CHAMPION)
+def test_a_candidate_that_is_surely_better_is_promoted_and_the_evidence_is_named() -> None:
+    verdict = judge(CANDIDATE, a_champion(), LIMITS)
     assert verdict.promote
     (reason,) = verdict.reasons
-    assert "0.6000" in reason
-    assert "0.5000" in reason
+    for figure in ("0.6000", "0.5000", "+0.1000", "+0.0500", "+0.1500"):
+        assert figure in reason
 
 
 def test_the_first_good_model_needs_no_champion_to_beat() -> None:
-    verdict = judge(CANDIDATE, None, margin=0.9)
+    verdict = judge(CANDIDATE, None, Limits(margin=0.9))
     assert verdict.promote
     assert verdict.reasons == ("there was no champion; macro-F1 0.6000",)
 
 
-def test_without_a_champion_the_baseline_still_has_to_be_beaten() -> None:
-    verdict = judge(replace(CANDIDATE, macro_f1=0.1), None)
-    assert not verdict.promote
-    (reason,) = verdict.reasons
-    assert "most frequent genre" in reason
-
-
-@pytest.mark.parametrize(("macro_f1", "promoted"), [(0.51, False), (0.52, False), (0.53, True)])
-def test_a_candidate_has_to_be_better_by_more_than_the_margin(
-    macro_f1: float, promoted: bool
+@pytest.mark.parametrize(("macro_f1", "beaten_by"), [(0.1, 2), (0.2, 1), (nan, 2)])
+def test_without_a_champion_what_needs_no_learning_still_has_to_be_beaten(
+    macro_f1: float, beaten_by: int
 ) -> None:
-    verdict = judge(replace(CANDIDATE, macro_f1=macro_f1), CHAMPION, margin=0.02)
+    verdict = judge(replace(CANDIDATE, evaluation=an_evaluation(macro_f1)), None, LIMITS)
+    assert not verdict.promote
+    assert len(verdict.reasons) == beaten_by
+    assert "keywords" in verdict.reasons[-1]
+
+
+@pytest.mark.parametrize(
+    ("low", "margin", "promoted"),
+    [
+        *((0.001, 0.0, True), (0.0, 0.0, False), (-0.01, 0.0, False)),
+        *((0.03, 0.02, True), (0.02, 0.02, False), (nan, 0.0, False)),
+    ],
+)
+def test_a_candidate_has_to_be_surely_better_by_more_than_the_margin(
+    low: float, margin: float, promoted: bool
+) -> None:
+    verdict = judge(CANDIDATE, a_champion(low), Limits(margin=margin))
     assert verdict.promote is promoted
     assert len(verdict.reasons) == 1
 
 
-def test_a_draw_is_the_champions() -> None:
-    verdict = judge(replace(CANDIDATE, macro_f1=CHAMPION.macro_f1), CHAMPION)
-    assert not verdict.promote
+@pytest.mark.parametrize(
+    ("slice", "promoted"),
+    [
+        ((-0.09, -0.01), False),
+        ((-0.04, -0.01), True),  # within the margin of 0.03
+        ((-0.09, 0.01), True),  # may be noise
+        ((0.01, 0.09), True),
+    ],
+)
+def test_no_slice_may_fall_by_more_than_its_margin(
+    slice: tuple[float, float], promoted: bool
+) -> None:
+    verdict = judge(CANDIDATE, a_champion(slice=slice), LIMITS)
+    assert verdict.promote is promoted
+    if not promoted:
+        (reason,) = verdict.reasons
+        assert "120 titles whose kind is show" in reason
+        assert "0.0500" in reason
 
 
 def test_the_champion_itself_is_refused_as_such_whatever_its_score() -> None:
-    verdict = judge(CANDIDATE, Champion(version="new", macro_f1=0.2))
+    verdict = judge(CANDIDATE, replace(a_champion(), version="new"), LIMITS)
     assert not verdict.promote
     assert verdict.reasons == ("it is the champion new itself",)
 
 
 @pytest.mark.parametrize(
-    "export",
+    ("changes", "reason"),
     [
-        {"parity_difference": 2 * MAX_DIFFERENCE},
-        {"parity_difference": inf},
-        {"parity_label_changes": 1},
+        ({"parity_difference": MAX_DIFFERENCE * 1.01}, "the export differs"),
+        ({"parity_difference": nan}, "the export differs"),
+        ({"parity_difference": inf}, "the export differs"),
+        ({"parity_label_changes": 1}, "changes 1 labels"),
+        ({"evaluation": an_evaluation(ece=0.051)}, "off by 0.0510"),
+        ({"evaluation": an_evaluation(ece=nan)}, "off by"),
+        ({"latency": 0.0251}, "takes 25.1 ms"),
+        ({"latency": nan}, "takes"),
     ],
 )
-def test_an_export_that_answers_otherwise_is_refused(export: dict[str, float]) -> None:
-    verdict = judge(replace(CANDIDATE, **export), CHAMPION)  # type: ignore[arg-type]
+@pytest.mark.parametrize("champion", [None, a_champion()])
+def test_a_model_that_cant_be_trusted_or_afforded_is_refused(
+    changes: dict[str, Any], reason: str, champion: Champion | None
+) -> None:
+    verdict = judge(replace(CANDIDATE, **changes), champion, LIMITS)
     assert not verdict.promote
-    (reason,) = verdict.reasons
-    assert reason.startswith("the export differs from the trained model")
+    (given,) = verdict.reasons
+    assert reason in given
 
 
-def test_the_largest_difference_that_is_allowed_passes() -> None:
-    assert judge(replace(CANDIDATE, parity_difference=MAX_DIFFERENCE), CHAMPION).promote
-
-
-@pytest.mark.parametrize("field", ["macro_f1", "baseline_f1", "parity_difference"])
-def test_what_could_not_be_measured_is_no_merit(field: str) -> None:
-    verdict = judge(replace(CANDIDATE, **{field: nan}), CHAMPION)  # type: ignore[arg-type]
-    assert not verdict.promote
+def test_at_the_limits_a_candidate_may_pass() -> None:
+    at = replace(
+        CANDIDATE,
+        evaluation=an_evaluation(ece=0.05),
+        parity_difference=MAX_DIFFERENCE,
+        latency=0.025,
+    )
+    assert judge(at, a_champion(), LIMITS).promote
 
 
 def test_every_reason_is_given() -> None:
-    bad = Candidate(
-        version="new",
-        macro_f1=0.05,
-        baseline_f1=0.1,
-        parity_difference=0.2,
-        parity_label_changes=3,
+    verdict = judge(
+        replace(CANDIDATE, evaluation=an_evaluation(0.05, ece=0.5), parity_label_changes=3),
+        a_champion(-0.2, -0.1, slice=(-0.3, -0.2)),
+        LIMITS,
     )
-    verdict = judge(bad, CHAMPION)
     assert not verdict.promote
-    export, baseline, champion = verdict.reasons
-    assert "0.2 and changes 3 labels" in export
-    assert "0.1000" in baseline
-    assert "champion's 0.5000" in champion
+    assert len(verdict.reasons) == 6

@@ -39,6 +39,7 @@ from trending_shared.events import Kind, PredictionServed, ScrapeJob
 from trending_shared.features import compose_text, normalise_text, text_hash
 from trending_shared.lineage import Lineage, trace_prediction
 from trending_shared.messages import NAMESPACE, Message, first_message
+from trending_shared.registry import Manifest
 
 log = structlog.get_logger()
 
@@ -228,10 +229,17 @@ def api_routes() -> APIRouter:
             alias=serving.alias,
             champion=AliasState(**pointer.model_dump()) if pointer else None,
             serving=loaded.manifest.version if loaded else None,
-            versions=[ModelSummary(**found.model_dump()) for found in reversed(versions)],
+            versions=[_summary(found) for found in reversed(versions)],
         )
 
     return routes
+
+
+def _summary(manifest: Manifest) -> ModelSummary:
+    figures = {
+        name: value for name, value in manifest.metrics.items() if isinstance(value, int | float)
+    }
+    return ModelSummary(**manifest.model_dump(exclude={"metrics"}), metrics=figures)
 
 
 async def _texts(gateway: Gateway, items: Sequence[Item]) -> list[str]:

@@ -230,7 +230,7 @@ class ModelSummary(BaseModel):
     algorithm: str
     created_at: AwareDatetime
     dataset_id: str
-    metrics: dict[str, Any]
+    metrics: dict[str, float] = Field(description="on titles that it didn't learn from")
     wandb_run: str | None
 
 

@@ -18,7 +18,7 @@ from trending_inference.metrics import InferenceMetrics
 from trending_shared.clock import Clock
 from trending_shared.errors import ModelNotFound, TrendingError
 from trending_shared.features import RECIPE, normalise_text
-from trending_shared.onnx_models import ModelUnusable, OnnxModel
+from trending_shared.onnx_models import ModelUnusable, OnnxModel, load_bundle
 from trending_shared.registry import Manifest, ModelRegistry, Pointer
 
 log = structlog.get_logger()
@@ -54,7 +54,7 @@ def load_model(registry: ModelRegistry, name: str, version: str, alias: str) -> 
         raise ModelUnusable(f"{version} was trained on texts {manifest.recipe}, ours are {RECIPE}")
     if set(manifest.thresholds) != set(manifest.labels):
         raise ModelUnusable(f"{version} hasn't one threshold for each label")
-    graph = OnnxModel.load(registry.onnx(manifest), manifest.labels)
+    graph = load_bundle(registry, manifest)
     graph.predict([normalise_text(WARM_UP)])
     thresholds = np.array([manifest.thresholds[label] for label in manifest.labels], np.float32)
     return LoadedModel(manifest, alias, thresholds, graph)

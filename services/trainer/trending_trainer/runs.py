@@ -3,6 +3,7 @@
     runs/open/<id>.json                    the request; it exists from the claim to the publication
     runs/<id>/attempts/0001.json           an attempt; created once, so two processes can't share it
     runs/<id>/attempts/0001.heartbeat      when its process last said that it lives, or how it ended
+    runs/<id>/work/…                       what an attempt has done and another needn't do again
     runs/<id>/outcome.json                 what came of it; created once
 
 The id is that of the event that asked. All of it lies in the object store and needs nothing but
@@ -176,8 +177,13 @@ class Runs:
         except ObjectMissing:
             return None
 
+    def workspace(self, run_id: UUID) -> "StoredWorkspace":
+        """Where attempts at a run leave what they have done."""
+        return StoredWorkspace(self._store, f"runs/{run_id}/work")
+
     def close(self, run_id: UUID) -> None:
-        """Forget an open run once its outcome is published."""
+        """Forget an open run, and what its attempts had left, once its outcome is published."""
+        self.workspace(run_id).clear()
         self._store.delete(_open_key(run_id))
 
     def _attempts(self, run_id: UUID) -> list[Attempt]:
@@ -200,6 +206,31 @@ class Runs:
             return kind.model_validate_json(self._store.get(key))
         except ValidationError as error:
             raise RunDamaged(f"{key}: {error}") from error
+
+
+class StoredWorkspace:
+    """Named bytes below a key of the object store; those of one name are the same in all attempts.
+
+    Raises:
+        StoreUnavailable: the store didn't answer.
+    """
+
+    def __init__(self, store: ObjectStore, folder: str) -> None:
+        self._store = store
+        self._folder = folder
+
+    def load(self, name: str) -> bytes | None:
+        try:
+            return self._store.get(f"{self._folder}/{name}")
+        except ObjectMissing:
+            return None
+
+    def save(self, name: str, content: bytes) -> None:
+        self._store.put(f"{self._folder}/{name}", content)
+
+    def clear(self) -> None:
+        for key in self._store.keys(self._folder):
+            self._store.delete(key)
 
 
 def _time(heartbeat: bytes) -> datetime | None:

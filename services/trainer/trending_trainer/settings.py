@@ -1,12 +1,17 @@
 """What the trainer can be told (`TRAINER_…`)."""
 
 from datetime import timedelta
+from importlib.util import find_spec
 from typing import Annotated
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from trending_shared.settings import ConsumerSettings
+
+BASELINE = "keywords"
+FAMILIES = (BASELINE, "tfidf-logreg", "tfidf-xgboost", "embedding-logreg", "bert")
+_EXTRA = ("torch", "transformers")  # what the extra `bert` brings
 
 
 class TrainerSettings(ConsumerSettings):
@@ -25,8 +30,24 @@ class TrainerSettings(ConsumerSettings):
     attempts: int = Field(
         default=3, ge=1, description="fits that die before a run counts as failed"
     )
+    families: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=tuple(name for name in FAMILIES if name != "bert"),
+        description="what is fitted, with commas; `bert` needs the extra of that name",
+    )
     margin: float = Field(
-        default=0.0, ge=0, description="macro-F1 that a candidate must have above the champion's"
+        default=0.0,
+        ge=0,
+        description="macro-F1 that a candidate must surely have above the champion's",
+    )
+    slice_margin: float = Field(
+        default=0.03, ge=0, description="macro-F1 that a candidate may lose on any slice"
+    )
+    max_ece: float = Field(
+        default=0.05, gt=0, le=1, description="calibration error that a candidate may have"
+    )
+    max_latency: timedelta = Field(
+        default=timedelta(milliseconds=25),
+        description="processor time that a candidate may take for a text",
     )
     excluded_licenses: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(),
@@ -36,6 +57,24 @@ class TrainerSettings(ConsumerSettings):
         default=frozenset(),
         description="sources that must be asked, and have permitted training in writing",
     )
+
+    @field_validator("families", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("families")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := sorted(set(value) - set(FAMILIES)):
+            raise ValueError(f"no family {unknown[0]!r}; there are {', '.join(FAMILIES)}")
+        if not set(value) - {BASELINE}:
+            raise ValueError("names no family that can be served")
+        if "bert" in value and not all(map(find_spec, _EXTRA)):
+            raise ValueError("bert needs torch and transformers: install trending-trainer[bert]")
+        return tuple(dict.fromkeys(value))
 
     @field_validator("excluded_licenses", "permitted_sources", mode="before")
     @classmethod

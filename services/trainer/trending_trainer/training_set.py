@@ -1,34 +1,55 @@
 """From the rows of a dataset to what a model is fitted and measured on. Pure."""
 
 import hashlib
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from sklearn.feature_extraction.text import CountVectorizer
 
+from trending_shared.evaluation import UNKNOWN
+from trending_shared.features import normalise_text
 from trending_shared.genres import GENRES
 from trending_shared.sources import SourceEntry
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["title", "source-id", "time"]
+"""What decides where a title belongs.
 
-# Of a hundred buckets. They are part of what a metric means: models are comparable only while the
-# same titles stay unseen.
-_TEST_BELOW, _VALIDATION_BELOW = 20, 30
+`title` is the one that models are promoted by: the SHA-1 of the normalised name, for good and in
+every dataset, so that a film that several sources tell of lies on one side. `source-id` hashes the
+id at the source instead, and `time` sets the newest aside; both are for looking at a model only.
+"""
+
+FOLDS = 6  # which three and two divide: a model that takes long is judged in fewer
+_TEST_BELOW = 20  # of a hundred buckets; a part of what every score means
+_EXPECTED = 10.0  # titles of a genre where one finds none for it to be taken as never recorded
+_ALIKE = 0.5  # share of three-word phrases, as the cosine, from which two plots tell the same
+_ASIDE = re.compile(r"\s*[(\[][^)\]]*[)\]]\s*$")
+_COLUMNS = (
+    *("title_id", "source", "source_id", "kind", "name", "year", "genres", "plot", "countries"),
+    *("language", "text", "n_reviews", "rating_count"),
+)
 
 
-def split_of(source_id: str) -> Split:
-    """Where a title belongs, by the SHA-1 of its id at its source; for good, in every dataset."""
-    digest = hashlib.sha1(source_id.encode(), usedforsecurity=False).hexdigest()
-    bucket = int(digest, 16) % 100
-    if bucket < _TEST_BELOW:
-        return "test"
-    return "validation" if bucket < _VALIDATION_BELOW else "train"
+def split_key(name: str) -> str:
+    """A title's name without case, accents, punctuation and a closing remark in brackets.
+
+    `Oh! Baby (Tamil)` is `oh baby`; a name without a Latin letter or digit is only case-folded.
+    """
+    plain = " ".join(re.findall("[a-z0-9]+", normalise_text(_ASIDE.sub("", name))))
+    return plain or unicodedata.normalize("NFKC", name).casefold().strip()
+
+
+def bucket_of(key: str) -> int:
+    """Which of a hundred buckets a title lies in, by the SHA-1 of what names it."""
+    return int(hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest(), 16) % 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,59 +101,177 @@ class Terms:
         return rows.filter(pc.invert(without)), dict(sorted(left_out.items()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TrainingSet:
     """n labelled titles; every array has n rows, in the same order."""
 
     title_ids: NDArray[np.object_]
     texts: NDArray[np.object_]
-    """Composed by the recipe."""
+    """Composed by the dataset's recipe."""
     labels: NDArray[np.int8]
-    """Shape (n, 16): 1 where a title is of that one of `GENRES`."""
-    kinds: NDArray[np.object_]
-    splits: NDArray[np.object_]
+    """Shape (n, 16), columns as `GENRES`: 1, 0 or `UNKNOWN`."""
+    test: NDArray[np.bool_]
+    """Titles that models are measured on and never learn from."""
+    leaks: NDArray[np.bool_]
+    """Titles outside the test split that tell the plot of one inside; nobody learns from them."""
+    folds: NDArray[np.int64]
+    """Within 0 and `FOLDS` - 1: titles of one name share a fold, whatever else is in the set."""
+    slices: dict[str, NDArray[np.object_]]
+    """What a title is, by dimension, in words."""
 
     @classmethod
-    def of(cls, rows: pa.Table | pd.DataFrame) -> Self:
+    def of(cls, rows: pa.Table, *, split: Split = "title") -> Self:
         """Take a dataset's labelled rows.
 
         A title without any genre is unlabelled rather than of no genre, and is left out.
 
         Args:
-            rows: with the columns `title_id`, `source_id`, `kind`, `text` and `genres` (lists).
+            rows: a dataset's columns, those of `_COLUMNS` at least.
 
         Raises:
             KeyError: a column is missing.
         """
-        columns = ["title_id", "source_id", "kind", "text", "genres"]
-        table = rows.select(columns) if isinstance(rows, pa.Table) else rows[columns]
-        records: list[dict[str, Any]] = (
-            table.to_pylist() if isinstance(table, pa.Table) else table.to_dict("records")
-        )
-        records = [row for row in records if not set(GENRES).isdisjoint(row["genres"])]
+        if "rating_count" not in rows.column_names:  # datasets of before it was kept
+            rows = rows.append_column("rating_count", pa.nulls(len(rows), pa.int64()))
+        records = [
+            row
+            for row in rows.select(_COLUMNS).to_pylist()
+            if not set(GENRES).isdisjoint(row["genres"])
+        ]
+        labels = np.array(
+            [[genre in set(row["genres"]) for genre in GENRES] for row in records], np.int8
+        ).reshape(-1, len(GENRES))
+        keys = [split_key(row["name"]) for row in records]
+        test = _test_rows(records, keys, split)
+        groups = _objects(f"{row['source']} {row['kind']}s" for row in records)
+        labels[_unrecorded(labels, groups)] = UNKNOWN
         return cls(
             title_ids=_objects(row["title_id"] for row in records),
             texts=_objects(row["text"] for row in records),
-            labels=np.array(
-                [[genre in set(row["genres"]) for genre in GENRES] for row in records], np.int8
-            ).reshape(-1, len(GENRES)),
-            kinds=_objects(row["kind"] for row in records),
-            splits=_objects(split_of(row["source_id"]) for row in records),
+            labels=labels,
+            test=test,
+            leaks=_leaks([row["plot"] for row in records], test),
+            folds=np.array([bucket_of(f"fold {key}") % FOLDS for key in keys], np.int64),
+            slices=_slices(records),
         )
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def only(self, *splits: Split) -> Self:
-        """The rows of these splits, in their order."""
-        chosen = np.isin(self.splits.astype(str), splits)
-        return type(self)(
-            self.title_ids[chosen],
-            self.texts[chosen],
-            self.labels[chosen],
-            self.kinds[chosen],
-            self.splits[chosen],
+    def where(self, rows: NDArray[np.bool_]) -> Self:
+        """The titles of these rows, (n,), in their order."""
+        kept = {
+            field.name: getattr(self, field.name)[rows]
+            for field in fields(self)
+            if field.name != "slices"
+        }
+        slices = {name: values[rows] for name, values in self.slices.items()}
+        return type(self)(**kept, slices=slices)
+
+    @property
+    def seen(self) -> Self:
+        """What a model learns from."""
+        return self.where(~self.test & ~self.leaks)
+
+    @property
+    def unseen(self) -> Self:
+        """What a model is measured on."""
+        return self.where(self.test)
+
+    def unrecorded(self) -> dict[str, tuple[str, ...]]:
+        """Which genres' labels are unknown, by the source and kind of the titles."""
+        groups = self.slices["source and kind"]
+        return {
+            group: tuple(
+                genre
+                for column, genre in enumerate(GENRES)
+                if (self.labels[groups == group, column] == UNKNOWN).all()
+            )
+            for group in sorted(set(groups))
+        }
+
+
+def _test_rows(records: list[dict[str, Any]], keys: list[str], split: Split) -> NDArray[np.bool_]:
+    if split != "time":
+        named = keys if split == "title" else [row["source_id"] for row in records]
+        return np.array([bucket_of(key) < _TEST_BELOW for key in named], bool)
+    # A title without a year counts as old: nobody knows that it is new.
+    years = np.array([row["year"] or 0 for row in records], np.int64)
+    buckets = np.array([bucket_of(key) for key in keys], np.int64)
+    newest = np.lexsort((buckets, -years))[: len(records) * _TEST_BELOW // 100]
+    test = np.zeros(len(records), bool)
+    test[newest] = True
+    return test
+
+
+def _unrecorded(labels: NDArray[np.int8], groups: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Which labels a source can't carry: (n, 16).
+
+    A source may have a genre for shows only. Where none of a group's titles has a genre, and as
+    many as elsewhere would have made ten, the source doesn't record it there; by chance alone that
+    happens once in twenty thousand.
+    """
+    unknown = np.zeros(labels.shape, bool)
+    for group in set(groups):
+        inside = np.asarray(groups == group)
+        outside = ~inside
+        if not outside.any():
+            continue
+        expected = inside.sum() * labels[outside].mean(axis=0)
+        unknown[np.ix_(inside, (labels[inside].sum(axis=0) == 0) & (expected >= _EXPECTED))] = True
+    return unknown
+
+
+def _leaks(plots: list[str], test: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Rows outside the test split whose plot is, but for some words, one of a test row's."""
+    leaks = np.zeros(len(plots), bool)
+    reader = CountVectorizer(
+        ngram_range=(3, 3), token_pattern="[a-z0-9]+", binary=True, lowercase=False, dtype=np.int32
+    )
+    told = [normalise_text(plot) for plot in plots]
+    if not test.any() or not any(len(re.findall("[a-z0-9]+", plot)) >= 3 for plot in told):
+        return leaks
+    phrases = reader.fit_transform(told)
+    sizes = np.asarray(phrases.sum(axis=1)).ravel()
+    seen, unseen = np.flatnonzero(~test), np.flatnonzero(test)
+    shared = (phrases[seen] @ phrases[unseen].T).tocoo()
+    alike = shared.data >= _ALIKE * np.sqrt(sizes[seen[shared.row]] * sizes[unseen[shared.col]])
+    leaks[seen[shared.row[alike]]] = True
+    return leaks
+
+
+def _slices(records: list[dict[str, Any]]) -> dict[str, NDArray[np.object_]]:
+    halves: dict[str, float] = {
+        source: float(np.median(counts))
+        for source in {row["source"] for row in records}
+        if (
+            counts := [
+                r["rating_count"] for r in records if r["source"] == source and r["rating_count"]
+            ]
         )
+    }
+
+    def popularity(row: dict[str, Any]) -> str:
+        if not row["rating_count"]:
+            return "unknown"
+        return "upper half" if row["rating_count"] > halves[row["source"]] else "lower half"
+
+    def length(row: dict[str, Any]) -> str:
+        words = len(row["plot"].split())
+        return "under 20 words" if words < 20 else "20 to 49 words" if words < 50 else "50 and more"
+
+    of: dict[str, Any] = {
+        "kind": lambda row: row["kind"],
+        "source": lambda row: row["source"],
+        "source and kind": lambda row: f"{row['source']} {row['kind']}s",
+        "decade": lambda row: f"{row['year'] // 10 * 10}s" if row["year"] else "unknown",
+        "language": lambda row: row["language"] or "unknown",
+        "country": lambda row: row["countries"][0] if row["countries"] else "unknown",
+        "plot": length,
+        "popularity": popularity,
+        "reviews": lambda row: "some" if row["n_reviews"] else "none",
+    }
+    return {name: _objects(map(value, records)) for name, value in of.items()}
 
 
 def _objects(values: Iterable[str]) -> NDArray[np.object_]:

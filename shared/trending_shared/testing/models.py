@@ -9,7 +9,13 @@ from onnx import TensorProto, helper
 
 from trending_shared.features import RECIPE
 from trending_shared.onnx_models import INPUT, OUTPUT
-from trending_shared.registry import Manifest, ModelRegistry, model_version
+from trending_shared.registry import (
+    CARD_HEADINGS,
+    Histogram,
+    Manifest,
+    ModelRegistry,
+    model_version,
+)
 
 GENRES = {"Comedy": "laugh", "Crime": "heist", "Horror": "ghost"}
 _FLOAT, _STRING = TensorProto.FLOAT, TensorProto.STRING
@@ -60,9 +66,10 @@ def a_graph(
 
 
 def a_manifest(graph: bytes, **changes: Any) -> Manifest:
-    """The manifest of a graph; thresholds of 0.5 for the labels of `GENRES`."""
+    """A complete manifest of a graph; thresholds of 0.5 for the labels of `GENRES`."""
     labels = tuple(changes.get("labels", GENRES))
     thresholds = changes.get("thresholds", dict.fromkeys(labels, 0.5))
+    anything = Histogram(edges=(0.0, 1.0), shares=(1.0,))
     fields: dict[str, Any] = {
         "name": "genres",
         "version": model_version(graph, thresholds),
@@ -72,9 +79,16 @@ def a_manifest(graph: bytes, **changes: Any) -> Manifest:
         "recipe": RECIPE,
         "dataset_id": "0123456789abcdef",
         "dataset_manifest": "datasets/0123456789abcdef/manifest.json",
-        "metrics": {"macro_f1": 0.5},
-        "reference": {},
-        "parity": {"max_difference": 0.0},
+        "metrics": {
+            "macro_f1": 0.5,
+            "macro_f1_interval": {"low": 0.4, "high": 0.6},
+            "calibration": {"ece": 0.01, "brier": 0.1, "bins": []},
+            "genres": {},
+            "slices": {},
+        },
+        "reference": {f"genre:{label}": anything for label in labels},
+        "parity": {"max_difference": 0.0, "label_changes": 0, "rows": 100},
+        "card": "".join(f"\n## {heading}\n\nSomething.\n" for heading in CARD_HEADINGS),
         "created_at": datetime(2026, 11, 1, 12, tzinfo=UTC),
         "code_version": "0.1.0",
         "training_id": "11111111-2222-3333-4444-555555555555",
