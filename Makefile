@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt --overrides overrides.txt
 MANIFESTS := constraints.txt overrides.txt packages.txt pyproject.toml $(wildcard */pyproject.toml services/*/pyproject.toml)
-CODE := shared services cli demo tests benchmarks docs notebooks/execute.py deploy/feast
+CODE := shared services cli demo pipeline tests benchmarks docs notebooks/execute.py deploy/feast
 FEAST := deploy/feast/.venv
 FEATURES ?= $(or $(TRENDING_HOME),.trending)/features
 
@@ -38,7 +38,13 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(INSTALL) --group dev
 	@touch $@
 
-$(VENV)/installed-bench: $(VENV)/installed-dev
+$(VENV)/installed-compare: $(VENV)/installed-dev ## every family of models side by side (CATALOGUE=file.csv for another than the demo's)
+	rm -rf .trending/compare/store && mkdir -p .trending/compare
+	$(if $(CATALOGUE),$(BIN)/python -m pipeline.snapshots clean "$(CATALOGUE)" .trending/compare/store,$(BIN)/python -m pipeline.demo_store .trending/compare/store)
+	$(if $(CATALOGUE),$(BIN)/python -m pipeline.snapshots features .trending/compare/store)
+	STORE_URL=file://$(CURDIR)/.trending/compare/store $(BIN)/python -m trending_trainer.comparing .trending/compare/models $(ARGS)
+
+bench: $(VENV)/installed-dev
 	$(INSTALL) --group bench
 	@touch $@
 
@@ -111,7 +117,7 @@ docs-check: $(VENV)/installed-dev
 	$(BIN)/python docs/generate.py --check
 
 cards: $(VENV)/installed-dev ## data cards of all sources and of the demo's dataset
-	folder=$$(mktemp -d) && $(BIN)/python docs/demo_store.py $$folder && \
+	folder=$$(mktemp -d) && $(BIN)/python -m pipeline.demo_store $$folder && \
 	  STORE_URL=file://$$folder $(BIN)/trending quality cards --folder docs/data-cards; \
 	  status=$$?; rm -rf $$folder; exit $$status
 
@@ -125,4 +131,4 @@ feast: $(VENV)/installed $(FEAST)/installed ## export features (FEATURES=folder)
 clean: ## remove the environment and everything a run has left
 	rm -rf $(VENV) $(FEAST) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo up install install-dev lock test test-kill test-s3 bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean crawl-report test-crawl install-feast lock-feast test-feast feast
+.PHONY: help demo up install install-dev lock test test-kill test-s3 compare bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean crawl-report test-crawl install-feast lock-feast test-feast feast

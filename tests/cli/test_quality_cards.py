@@ -1,13 +1,12 @@
 """The data cards: what they say, and that no number in the committed ones is stale."""
 
 import os
-import runpy
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pipeline.demo_store import build
 
 from trending_cli.quality.cards import stale_lines
 from trending_shared.datasets import DatasetManifest
@@ -22,9 +21,6 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def demo_store(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DatasetManifest]:
     """The store that the demo leads to."""
-    build: Callable[[Path], DatasetManifest] = runpy.run_path(str(ROOT / "docs/demo_store.py"))[
-        "build"
-    ]
     home = tmp_path_factory.mktemp("demo")
     return home, build(home / "store")
 
@@ -95,8 +91,6 @@ def test_differences_are_told_line_by_line(kept: str, made: str, said: list[str]
 def test_the_demo_store_is_the_same_every_time(
     demo_store: tuple[Path, DatasetManifest], tmp_path: Path
 ) -> None:
-    again = runpy.run_path(str(ROOT / "docs/demo_store.py"))["build"](
-        tmp_path / os.urandom(4).hex()
-    )
+    again = build(tmp_path / os.urandom(4).hex())
     assert again.dataset_id == demo_store[1].dataset_id
     assert again.created_at == demo_store[1].created_at

@@ -3,10 +3,9 @@
 import asyncio
 import json
 import os
-import runpy
 import shutil
 import subprocess
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pipeline.demo_store import NOW, build, records
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
@@ -40,8 +40,6 @@ from trending_shared.testing.encoding import HashEncoder
 ROOT = Path(__file__).parents[2]
 FEAST = ROOT / "deploy" / "feast"
 BIN = FEAST / ".venv" / "bin"
-DEMO: dict[str, Any] = runpy.run_path(str(ROOT / "docs" / "demo_store.py"))
-NOW: datetime = DEMO["NOW"]
 DAYS = 3
 PLOTS = (
     "",
@@ -61,8 +59,8 @@ async def fill(home: Path) -> None:
     third title is fetched every day, and has another plot each time.
     """
     common = CommonSettings(trending_home=home)
-    DEMO["build"](home / "store")
-    scraped = [message.event for message in DEMO["records"]()]
+    build(home / "store")
+    scraped = [message.event for message in records()]
     titles = [clean_title(each, NOW) for each in scraped if isinstance(each, TitleScraped)]
     reviews = [clean_review(each, NOW).event for each in scraped if isinstance(each, ReviewScraped)]
     catalog, clock = Catalog(common.catalog), FrozenClock(NOW)

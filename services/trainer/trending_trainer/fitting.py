@@ -62,7 +62,7 @@ from trending_trainer.training import (
     most_frequent,
     ready_alone,
 )
-from trending_trainer.training_set import Terms, TrainingSet
+from trending_trainer.training_set import Split, Terms, TrainingSet
 from trending_trainer.words import learnable
 
 log = structlog.get_logger()
@@ -89,8 +89,9 @@ class Made:
     files: Mapping[str, bytes]
     manifest: Manifest
     evaluation: Evaluation
+    test: TrainingSet
+    """The titles that it is measured on, and the exported graph's answers to them."""
     answers: Answers
-    """Of the exported graph, on the test split."""
     parity: Parity
     latency: float
     """Seconds of one processor for a text, in the middle of many."""
@@ -106,6 +107,7 @@ class Fitting:
         limits: what the gate holds a candidate to.
         terms: what may not be learned from.
         encode: the sentence encoder.
+        split: another than `title` is for looking at models only.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Fitting:
         limits: Limits,
         terms: Terms,
         code_version: str,
+        split: Split = "title",
     ) -> None:
         self._store = store
         self._registry = ModelRegistry(store)
@@ -128,6 +131,7 @@ class Fitting:
         self._clock = clock
         self._limits = limits
         self._terms = terms
+        self._split: Split = split
         self._code_version = code_version
 
     def run(self, request: Request, workspace: Workspace) -> Outcome:
@@ -149,7 +153,7 @@ class Fitting:
                 raise TooFewTitles(f"none of {len(titles)} labelled titles is of the test split")
             ready, baselines = self._fit(titles, workspace)
             made = [self._make(request, one, dataset, titles, baselines, left_out) for one in ready]
-            registered = tuple(self._register(one) for one in made)
+            registered = tuple(self.register(one) for one in made)
         except Rejected as error:
             log.warning("nothing_registered", reason=error.reason, detail=str(error))
             reasons = (f"{error.reason}: {error}",)
@@ -158,10 +162,27 @@ class Fitting:
             )
         # Chosen without a look at the test titles, so that what they say of it stays unbiased.
         best = max(made, key=lambda one: one.validation_f1)
-        verdict = self._decide(request, best, baselines, titles.unseen)
+        verdict = self._decide(request, best)
         if isinstance(verdict, ModelPromoted):
             return Outcome(registered=registered, promoted=verdict)
         return Outcome(registered=registered, refused=verdict)
+
+    def make(self, request: Request, workspace: Workspace) -> list[Made]:
+        """Fit all families and make bundles of them and their blend; nothing is registered.
+
+        Raises:
+            Rejected: nothing can be learned from the dataset, or a model can't be used.
+            Unavailable: the store didn't answer.
+        """
+        dataset = self._dataset(request)
+        rows, left_out = self._terms.permitted(read_dataset(self._store, dataset))
+        if left_out:
+            log.info("titles_left_out", dataset_id=dataset.dataset_id, by_license=left_out)
+        titles = TrainingSet.of(rows, split=self._split)
+        if not titles.test.any():
+            raise TooFewTitles(f"none of {len(titles)} labelled titles is of the test split")
+        ready, baselines = self._fit(titles, workspace)
+        return [self._make(request, one, dataset, titles, baselines, left_out) for one in ready]
 
     def _dataset(self, request: Request) -> DatasetManifest:
         if request.dataset_id:
@@ -246,6 +267,7 @@ class Fitting:
             dataset_manifest=dataset.key,
             metrics={
                 **evaluation.model_dump(mode="json"),
+                "split": self._split,
                 "baselines": dict(baselines),
                 "validation_f1": validation,
                 "trained_on": len(seen),
@@ -285,9 +307,11 @@ class Fitting:
             onnx_bytes=len(graph),
             files={name: hash_file(content) for name, content in files.items()},
         )
-        return Made(graph, files, manifest, evaluation, answers, agreement, latency, validation)
+        return Made(
+            graph, files, manifest, evaluation, unseen, answers, agreement, latency, validation
+        )
 
-    def _register(self, made: Made) -> ModelRegistered:
+    def register(self, made: Made) -> ModelRegistered:
         held = self._registry.register(made.graph, made.manifest, made.files)
         registered = ModelRegistered(
             model=MODEL,
@@ -355,20 +379,14 @@ class Fitting:
             },
         )
 
-    def _decide(
-        self,
-        request: Request,
-        best: Made,
-        baselines: dict[str, float],
-        test: TrainingSet,
-    ) -> ModelPromoted | ModelRefused:
+    def _decide(self, request: Request, best: Made) -> ModelPromoted | ModelRefused:
         """Judge, and move the alias; anew for as long as others move it in between."""
         mover = f"training {request.run_id}"
         version = best.manifest.version
         candidate = Candidate(
             version=version,
             evaluation=best.evaluation,
-            baselines=baselines,
+            baselines=best.manifest.metrics["baselines"],
             parity_difference=best.parity.max_difference,
             parity_label_changes=best.parity.label_changes,
             latency=best.latency,
@@ -379,7 +397,7 @@ class Fitting:
                 if pointer.moved_by == mover:  # by an attempt that died before it could say so
                     return _promoted(pointer, history[index - 1] if index else None)
             current = history[-1] if history else None
-            champion = self._measure(current, best, test) if current else None
+            champion = self._measure(current, best) if current else None
             verdict = judge(candidate, champion, self._limits)
             log.info("judged", promote=verdict.promote, reasons=verdict.reasons)
             if not verdict.promote:
@@ -402,8 +420,9 @@ class Fitting:
                 continue
             return _promoted(pointer, current)
 
-    def _measure(self, pointer: Pointer, best: Made, test: TrainingSet) -> Champion:
+    def _measure(self, pointer: Pointer, best: Made) -> Champion:
         """The champion on the candidate's test titles; one that can't be run answers nothing."""
+        test = best.test
         thresholds: Mapping[str, float] = dict.fromkeys(GENRES, 1.1)
         probabilities = np.zeros(test.labels.shape, np.float32)
         try:

@@ -14,6 +14,11 @@ FAMILIES = (BASELINE, "tfidf-logreg", "tfidf-xgboost", "embedding-logreg", "bert
 _EXTRA = ("torch", "transformers")  # what the extra `bert` brings
 
 
+def can_fine_tune() -> bool:
+    """Whether the extra `bert` is installed."""
+    return all(map(find_spec, _EXTRA))
+
+
 class TrainerSettings(ConsumerSettings):
     """How runs are leased and tried, and what may be learned from."""
 
@@ -72,7 +77,7 @@ class TrainerSettings(ConsumerSettings):
             raise ValueError(f"no family {unknown[0]!r}; there are {', '.join(FAMILIES)}")
         if not set(value) - {BASELINE}:
             raise ValueError("names no family that can be served")
-        if "bert" in value and not all(map(find_spec, _EXTRA)):
+        if "bert" in value and not can_fine_tune():
             raise ValueError("bert needs torch and transformers: install trending-trainer[bert]")
         return tuple(dict.fromkeys(value))
 

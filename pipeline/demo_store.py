@@ -1,7 +1,7 @@
-"""Builds the demo's store without Kafka: its pages read, cleaned, and cut into a snapshot.
+"""The demo's store without Kafka: its pages read, cleaned, and cut into a snapshot.
 
-`python docs/demo_store.py FOLDER` leaves in FOLDER the tables and the dataset that the demo leads
-to if it is run on `TODAY`. Data cards and their test start from it.
+`python -m pipeline.demo_store FOLDER` leaves in FOLDER the tables and the dataset that the demo
+leads to if it is run on `TODAY`. Data cards and their test start from it.
 """
 
 import sys
@@ -11,28 +11,21 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-import pyarrow as pa
-from prometheus_client import CollectorRegistry
-
+from pipeline.snapshots import append, cut
 from trending_cleaner.cleaning import clean_review, clean_title
-from trending_cleaner.schemas import REVIEWS, TITLES, Cleaned, row_of
+from trending_cleaner.schemas import REVIEWS, TITLES
 from trending_demo.catalogue import demo_catalogue
 from trending_demo.pages import Pages
-from trending_featurizer.datasets import Datasets
-from trending_featurizer.metrics import FeaturizerMetrics
 from trending_scraper.extraction import title_page
 from trending_shared.clock import FrozenClock
-from trending_shared.datasets import DatasetManifest, read_manifest
-from trending_shared.events import DatasetRequested, Event, Page, ReviewScraped, TitleScraped
-from trending_shared.messages import Message, Position, first_message
+from trending_shared.datasets import DatasetManifest
+from trending_shared.events import Event, Page, ReviewScraped, TitleScraped
+from trending_shared.messages import Message, first_message
 from trending_shared.sources import read_catalogue
-from trending_shared.storage import ObjectStore
-from trending_shared.tables import OffsetTable, table_uri
 
 TODAY = date(2026, 11, 1)
 NOW = datetime.combine(TODAY, time(12), UTC)
 SITE = "http://127.0.0.1:8000"
-CODE = "demo"
 
 
 def build(home: Path) -> DatasetManifest:
@@ -43,19 +36,9 @@ def build(home: Path) -> DatasetManifest:
     reviews = [
         (cause, clean_review(cause.event, NOW).event) for cause in _of(scraped, ReviewScraped)
     ]
-    _append(url, "titles", TITLES, titles)
-    _append(url, "reviews", REVIEWS, reviews)
-    datasets = Datasets(
-        ObjectStore.at(url),
-        titles=table_uri(url, "titles"),
-        reviews=table_uri(url, "reviews"),
-        code_version=CODE,
-        clock=FrozenClock(NOW),
-        metrics=FeaturizerMetrics(CollectorRegistry()),
-    )
-    request = DatasetRequested(reason="the demo's records are all there")
-    published = datasets.answer(first_message(request, id=uuid5(NAMESPACE_URL, SITE)))
-    return read_manifest(ObjectStore.at(url), published.event.dataset_id)
+    append(url, "titles", TITLES, titles)
+    append(url, "reviews", REVIEWS, reviews)
+    return cut(home, reason="the demo's records are all there", clock=FrozenClock(NOW))
 
 
 def records() -> Iterator[Message[Any]]:
@@ -85,16 +68,6 @@ def _message(address: str, event: Event) -> Message[Any]:
 
 def _of(scraped: Sequence[Message[Any]], kind: type[Event]) -> list[Message[Any]]:
     return [message for message in scraped if isinstance(message.event, kind)]
-
-
-def _append(
-    url: str, name: str, schema: pa.Schema, cleaned: Sequence[tuple[Message[Any], Cleaned]]
-) -> None:
-    table = OffsetTable(url, name, schema=schema, owner="cleaner")
-    table.append(
-        (Position(name, 0, offset), row_of(cause, event, code_version=CODE))
-        for offset, (cause, event) in enumerate(cleaned)
-    )
 
 
 if __name__ == "__main__":
