@@ -38,13 +38,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(INSTALL) --group dev
 	@touch $@
 
-$(VENV)/installed-compare: $(VENV)/installed-dev ## every family of models side by side (CATALOGUE=file.csv for another than the demo's)
-	rm -rf .trending/compare/store && mkdir -p .trending/compare
-	$(if $(CATALOGUE),$(BIN)/python -m pipeline.snapshots clean "$(CATALOGUE)" .trending/compare/store,$(BIN)/python -m pipeline.demo_store .trending/compare/store)
-	$(if $(CATALOGUE),$(BIN)/python -m pipeline.snapshots features .trending/compare/store)
-	STORE_URL=file://$(CURDIR)/.trending/compare/store $(BIN)/python -m trending_trainer.comparing .trending/compare/models $(ARGS)
-
-bench: $(VENV)/installed-dev
+$(VENV)/installed-bench: $(VENV)/installed-dev
 	$(INSTALL) --group bench
 	@touch $@
 
@@ -88,6 +82,12 @@ test-s3: $(VENV)/installed-dev ## the store's promises on a real S3 server (need
 
 test-feast: $(VENV)/installed-dev $(FEAST)/installed ## the demo's features through Feast, compared value by value
 	$(BIN)/python -m pytest -m feast tests/feast $(ARGS)
+
+compare: $(VENV)/installed-dev ## every family of models side by side (CATALOGUE=file.csv for another than the demo's)
+	rm -rf .trending/compare/store && mkdir -p .trending/compare
+	$(if $(CATALOGUE),$(BIN)/python -m pipeline.snapshots clean "$(CATALOGUE)" .trending/compare/store,$(BIN)/python -m pipeline.demo_store .trending/compare/store)
+	$(if $(CATALOGUE),$(BIN)/python -m pipeline.snapshots features .trending/compare/store)
+	STORE_URL=file://$(CURDIR)/.trending/compare/store $(BIN)/python -m trending_trainer.comparing .trending/compare/models $(ARGS)
 
 bench: $(VENV)/installed-bench ## events, requests and pages a second, one table
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -142,7 +142,7 @@ def test_the_champion_itself_is_refused_as_such_whatever_its_score() -> None:
         ({"parity_label_changes": 1}, "changes 1 labels"),
         ({"evaluation": an_evaluation(ece=0.051)}, "off by 0.0510"),
         ({"evaluation": an_evaluation(ece=nan)}, "off by"),
-        ({"latency": 0.0251}, "takes 25.1 ms"),
+        ({"latency": 0.1001}, "takes 100.1 ms"),
         ({"latency": nan}, "takes"),
     ],
 )
@@ -161,7 +161,7 @@ def test_at_the_limits_a_candidate_may_pass() -> None:
         CANDIDATE,
         evaluation=an_evaluation(ece=0.05),
         parity_difference=MAX_DIFFERENCE,
-        latency=0.025,
+        latency=0.1,
     )
     assert judge(at, a_champion(), LIMITS).promote
 

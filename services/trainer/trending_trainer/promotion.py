@@ -21,7 +21,7 @@ class Limits:
     margin: float = 0.0
     slice_margin: float = 0.03
     ece: float = 0.05
-    latency: float = 0.025
+    latency: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class TrainerSettings(ConsumerSettings):
         default=0.05, gt=0, le=1, description="calibration error that a candidate may have"
     )
     max_latency: timedelta = Field(
-        default=timedelta(milliseconds=25),
+        default=timedelta(milliseconds=100),
         description="processor time that a candidate may take for a text",
     )
     excluded_licenses: Annotated[frozenset[str], NoDecode] = Field(
