@@ -74,10 +74,7 @@ def training_set() -> TrainingSet:
     rows = [
         {
             **title.model_dump(include={*told, "countries", "language", "rating_count"}),
-            "n_reviews": 0,
-            "text": compose_text(
-                name=title.name, plot=title.plot, kind=title.kind, countries=title.countries
-            ),
+            "reviews": [],
         }
         for title in titles
     ]

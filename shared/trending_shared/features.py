@@ -1,17 +1,34 @@
 """The text that genre models read, made the same way for training and serving.
 
-A recipe is a promise: the same title gives the same text wherever it is composed. Whoever changes
-what `compose_text` returns also changes `RECIPE`; bundles and datasets carry its name, and the
-gateway refuses a model that was trained on the texts of another recipe.
+A recipe is a promise: the same title gives the same text wherever it is composed. Bundles and
+datasets carry its name, and the gateway composes for a model by the recipe that it was trained on.
+Whoever wants other texts adds a recipe; what one of this name returns never changes.
 """
 
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What goes into a text besides name and plot."""
+
+    facts: bool
+    """Kind and countries."""
+    review_words: int
+    """Words of reviews at most."""
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "name-plot-1": Recipe(facts=False, review_words=0),
+    "name-plot-kind-countries-1": Recipe(facts=True, review_words=0),
+    "name-plot-reviews-kind-countries-1": Recipe(facts=True, review_words=80),
+}
 RECIPE = "name-plot-kind-countries-1"
+"""The one that is used where nobody says otherwise."""
 
 # Letters that Unicode doesn't take apart into an ASCII letter and a mark; applied after NFKD, so
 # that letters with a further mark (ǿ) are covered too.
@@ -42,24 +59,41 @@ def normalise_text(text: str) -> str:
 
 
 def compose_text(
-    *, name: str, plot: str, kind: str | None = None, countries: Iterable[str] = ()
+    *,
+    name: str,
+    plot: str,
+    kind: str | None = None,
+    countries: Iterable[str] = (),
+    reviews: Iterable[str] = (),
+    recipe: str = RECIPE,
 ) -> str:
-    """Name and plot, then what else is known as one token each: `kind_show country_south_korea`.
+    """Name and plot, then what else the recipe takes, as far as it is known.
 
-    Only these tokens hold an underscore, so that no plot can pretend to be a fact.
+    Facts are one token each, `kind_show country_south_korea`. Only these hold an underscore, so
+    that no plot can pretend to be a fact.
 
     Args:
         kind: `film` or `show`; none if it isn't known.
         countries: in any order; each counts once.
+        reviews: in any order; a recipe takes the beginning of all of them in alphabetical order.
 
     Returns:
         A normalised text; an empty one if neither name nor plot has a readable letter or digit.
+
+    Raises:
+        KeyError: there is no such recipe.
     """
+    takes = RECIPES[recipe]
     story = [normalise_text(part.replace("_", " ")) for part in (name, plot)]
     if not any(character.isalnum() for part in story for character in part):
         return ""
-    facts = [_fact("kind", kind or ""), *(_fact("country", country) for country in countries)]
-    return " ".join(filter(None, [*story, *sorted(set(facts), key=_kind_first)]))
+    if takes.review_words:
+        said = sorted(normalise_text(review.replace("_", " ")) for review in reviews)
+        story.append(" ".join(" ".join(said).split()[: takes.review_words]))
+    facts = set()
+    if takes.facts:
+        facts = {_fact("kind", kind or ""), *(_fact("country", country) for country in countries)}
+    return " ".join(filter(None, [*story, *sorted(facts, key=_kind_first)]))
 
 
 def _fact(name: str, value: str) -> str:

@@ -87,6 +87,20 @@ async def test_a_title_and_a_story_in_parts_become_the_text_that_training_saw(
     assert {event.text for event in world.publisher.events(PredictionServed)} == {text}
 
 
+async def test_texts_are_made_by_the_recipe_of_the_model_in_service(world: Any) -> None:
+    promote(world.models, a_graph(), recipe="name-plot-reviews-kind-countries-1")
+    await world.add_title()
+    await world.add_review("r_1", "t_alien", text="The ghost is the best part.")
+    await world.add_review("r_2", "t_other", text="Of another film.")
+    story = {"name": "Low Tide", "plot": "A diver.", "reviews": ["Made me laugh."]}
+    async with world.client() as client:
+        await ask(client, {"title_id": "t_alien"}, story)
+    told, composed = (event.text for event in world.publisher.events(PredictionServed))
+    assert "a silent moon. the ghost is the best part. kind_film" in told
+    assert "another" not in told
+    assert composed == "low tide a diver. made me laugh."
+
+
 async def test_every_answer_is_recorded_as_an_event_under_its_own_id(
     client: AsyncClient, world: Any
 ) -> None:

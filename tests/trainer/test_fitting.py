@@ -222,7 +222,6 @@ def test_without_a_dataset_named_the_newest_is_taken(store: ObjectStore) -> None
         (None, None, "no dataset was ever cut"),
         (None, "unknown", "ObjectMissing"),
         ({"rows": some_rows(3)}, "one", "TooFewTitles"),
-        ({"recipe": "another-9"}, "one", "another-9"),
     ],
 )
 def test_a_dataset_that_nothing_can_be_learned_from_is_refused_with_the_reason(

@@ -135,6 +135,20 @@ def test_who_tells_a_test_titles_plot_again_isnt_learned_from() -> None:
     assert len(found.seen) + len(found.unseen) == 120
 
 
+def test_texts_are_composed_by_the_recipe() -> None:
+    table = pa.Table.from_pylist([a_row(1, ["Drama"], "A plot.", reviews=["So sad.", "A gem."])])
+
+    def text(recipe: str) -> str:
+        return str(TrainingSet.of(table, recipe=recipe).texts[0])
+
+    assert text("name-plot-1") == "title 1 a plot."
+    assert text("name-plot-kind-countries-1") == "title 1 a plot. kind_show country_japan"
+    with_reviews = text("name-plot-reviews-kind-countries-1")
+    assert with_reviews == "title 1 a plot. a gem. so sad. kind_show country_japan"
+    with pytest.raises(KeyError, match="tea-leaves"):
+        text("tea-leaves")
+
+
 # ---------------------------------------------------------------- slices
 
 
@@ -143,7 +157,7 @@ def test_a_title_is_of_one_slice_in_each_dimension() -> None:
         [
             a_row(1, ["Drama"], "one two", year=1994, countries=["Japan", "Peru"], rating_count=9),
             a_row(2, ["Drama"], "word " * 30, year=None, countries=[], language=None),
-            a_row(3, ["Drama"], "word " * 60, source="other", n_reviews=4, rating_count=None),
+            a_row(3, ["Drama"], "word " * 60, source="other", reviews=[], rating_count=None),
         ]
     )
     told = {name: list(values) for name, values in found.slices.items()}
@@ -151,7 +165,7 @@ def test_a_title_is_of_one_slice_in_each_dimension() -> None:
     assert told["country"] == ["Japan", "unknown", "Japan"]
     assert told["language"] == ["en", "unknown", "en"]
     assert told["plot"] == ["under 20 words", "20 to 49 words", "50 and more"]
-    assert told["reviews"] == ["some", "some", "some"]
+    assert told["reviews"] == ["some", "some", "none"]
     assert told["popularity"] == ["upper half", "lower half", "unknown"]
     assert told["source"] == ["demo", "demo", "other"]
 

@@ -26,7 +26,6 @@ from trending_inference.schemas import (
     Links,
     ModelsAnswer,
     ModelSummary,
-    StoryItem,
     TextItem,
     TitleDetail,
     TitleItem,
@@ -36,7 +35,7 @@ from trending_inference.schemas import (
 from trending_inference.serving_model import LoadedModel
 from trending_shared.errors import BrokerUnavailable, PredictionUnknown, TrendingError
 from trending_shared.events import Kind, PredictionServed, ScrapeJob
-from trending_shared.features import compose_text, normalise_text, text_hash
+from trending_shared.features import RECIPES, compose_text, normalise_text, text_hash
 from trending_shared.lineage import Lineage, trace_prediction
 from trending_shared.messages import NAMESPACE, Message, first_message
 from trending_shared.registry import Manifest
@@ -75,7 +74,7 @@ def api_routes() -> APIRouter:
         which `/v1/predictions/{prediction_id}/lineage` tells where it came from.
         """
         model = gateway.serving.current()
-        texts = await _texts(gateway, asked.items)
+        texts = await _texts(gateway, asked.items, model.manifest.recipe)
         verdicts, seconds = await gateway.predictor.predict(model, texts)
         title_ids = [item.title_id if isinstance(item, TitleItem) else None for item in asked.items]
         recorded = await _record(
@@ -242,25 +241,26 @@ def _summary(manifest: Manifest) -> ModelSummary:
     return ModelSummary(**manifest.model_dump(exclude={"metrics"}), metrics=figures)
 
 
-async def _texts(gateway: Gateway, items: Sequence[Item]) -> list[str]:
-    """What the model is to read for each item, made as the training texts were."""
+async def _texts(gateway: Gateway, items: Sequence[Item], recipe: str) -> list[str]:
+    """What a model of this recipe is to read for each item, made as its training texts were."""
     wanted = {item.title_id for item in items if isinstance(item, TitleItem)}
-    stories = await gateway.browser.stories(wanted) if wanted else {}
+    stories = await gateway.browser.stories(wanted, reviews=RECIPES[recipe].review_words > 0)
     texts = []
     for index, item in enumerate(items):
         if isinstance(item, TextItem):
             text = normalise_text(item.text)
-        elif isinstance(item, StoryItem):
-            text = compose_text(
-                name=item.name, plot=item.plot, kind=item.kind, countries=item.countries
-            )
-        elif item.title_id in stories:
-            story = stories[item.title_id]
-            text = compose_text(
-                name=story.name, plot=story.plot, kind=story.kind, countries=story.countries
-            )
         else:
-            raise Problem(404, "title-unknown", f"items/{index}: the catalog has no such title")
+            story = stories.get(item.title_id) if isinstance(item, TitleItem) else item
+            if story is None:
+                raise Problem(404, "title-unknown", f"items/{index}: the catalog has no such title")
+            text = compose_text(
+                name=story.name,
+                plot=story.plot,
+                kind=story.kind,
+                countries=story.countries,
+                reviews=story.reviews,
+                recipe=recipe,
+            )
         if not text:
             raise Problem(422, "text-empty", f"items/{index}: no readable text is left")
         texts.append(text)

@@ -17,7 +17,8 @@ from trending_inference.schemas import (
     TrendDay,
     TrendingTitle,
 )
-from trending_shared.catalog import Catalog, identities, reviews, titles, trends
+from trending_shared.catalog import Catalog, identities, titles, trends
+from trending_shared.catalog import reviews as written
 from trending_shared.events import Kind
 
 HISTORY = 90  # days of trends in a title's detail
@@ -43,6 +44,7 @@ class Story:
     plot: str
     kind: Kind
     countries: tuple[str, ...]
+    reviews: tuple[str, ...] = ()
 
 
 class Browser:
@@ -122,14 +124,14 @@ class Browser:
                 .limit(HISTORY)
             )
             days = [TrendDay(**entry) for entry in history.mappings()]
-            about = reviews.c.title_id.in_([title_id, *(other["title_id"] for other in others)])
+            about = written.c.title_id.in_([title_id, *(other["title_id"] for other in others)])
             count = await connection.scalar(
-                sa.select(sa.func.count()).select_from(reviews).where(about)
+                sa.select(sa.func.count()).select_from(written).where(about)
             )
             newest = await connection.execute(
-                sa.select(reviews)
+                sa.select(written)
                 .where(about)
-                .order_by(reviews.c.day.desc().nulls_last(), reviews.c.review_id)
+                .order_by(written.c.day.desc().nulls_last(), written.c.review_id)
                 .limit(REVIEWS)
             )
             return TitleDetail(
@@ -141,10 +143,13 @@ class Browser:
                 also_told_by=[AlsoTold(**other) for other in others],
             )
 
-    async def stories(self, title_ids: Collection[str]) -> dict[str, Story]:
-        """The fields of titles by id; an unknown title isn't among them."""
+    async def stories(
+        self, title_ids: Collection[str], *, reviews: bool = False
+    ) -> dict[str, Story]:
+        """The fields of titles by id, with their reviews if told to; unknown ones are left out."""
         if not title_ids:
             return {}
+        said: dict[str, list[str]] = {}
         async with self._catalog.reading() as connection:
             rows = await connection.execute(
                 sa.select(
@@ -155,10 +160,22 @@ class Browser:
                     titles.c.countries,
                 ).where(titles.c.title_id.in_(title_ids))
             )
-            return {
-                row.title_id: Story(row.name, row.plot, row.kind, tuple(row.countries))
-                for row in rows
-            }
+            if reviews:
+                found = sa.select(written.c.title_id, written.c.text).where(
+                    written.c.title_id.in_(title_ids)
+                )
+                for title_id, text in await connection.execute(found):
+                    said.setdefault(title_id, []).append(text)
+        return {
+            row.title_id: Story(
+                row.name,
+                row.plot,
+                row.kind,
+                tuple(row.countries),
+                tuple(said.get(row.title_id, ())),
+            )
+            for row in rows
+        }
 
     async def signals(self, title_ids: Collection[str]) -> dict[str, list[int]]:
         """How often each title was seen a day, oldest first, as its pages told us."""

@@ -51,6 +51,9 @@ class StoryItem(Asked):
     name: Short = ""
     kind: Kind | None = None
     countries: Annotated[tuple[Short, ...], Field(max_length=50)] = ()
+    reviews: Annotated[tuple[Text, ...], Field(max_length=50)] = Field(
+        default=(), description="what people wrote of it; read if the model's recipe takes reviews"
+    )
 
 
 def _which(item: Any) -> str:

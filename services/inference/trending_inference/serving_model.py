@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from trending_inference.metrics import InferenceMetrics
 from trending_shared.clock import Clock
 from trending_shared.errors import ModelNotFound, TrendingError
-from trending_shared.features import RECIPE, normalise_text
+from trending_shared.features import RECIPES, normalise_text
 from trending_shared.onnx_models import ModelUnusable, OnnxModel, load_bundle
 from trending_shared.registry import Manifest, ModelRegistry, Pointer
 
@@ -50,8 +50,8 @@ def load_model(registry: ModelRegistry, name: str, version: str, alias: str) -> 
         manifest = registry.manifest(name, version)
     except ValidationError as error:
         raise ModelUnusable(f"{name} {version} has no readable manifest") from error
-    if manifest.recipe != RECIPE:
-        raise ModelUnusable(f"{version} was trained on texts {manifest.recipe}, ours are {RECIPE}")
+    if manifest.recipe not in RECIPES:
+        raise ModelUnusable(f"{version} reads texts by an unknown recipe, {manifest.recipe}")
     if set(manifest.thresholds) != set(manifest.labels):
         raise ModelUnusable(f"{version} hasn't one threshold for each label")
     graph = load_bundle(registry, manifest)

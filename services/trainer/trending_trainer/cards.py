@@ -30,6 +30,7 @@ def write_card(
     *,
     algorithm: str,
     dataset: DatasetManifest,
+    recipe: str,
     trained_on: int,
     leaks: int,
     left_out: Mapping[str, int],
@@ -61,8 +62,8 @@ def write_card(
         "",
         "## Intended use",
         "",
-        "Gives each of sixteen genres a probability from a title's name, plot, kind and countries, "
-        "in English: to sort, filter and watch catalogues of films and shows.",
+        "Gives each of sixteen genres a probability from a title's name and plot, and what its "
+        "recipe takes besides, in English: to sort and watch catalogues of films and shows.",
         "",
         "## Limits",
         "",
@@ -117,7 +118,7 @@ def write_card(
         "## Where it comes from",
         "",
         f"Learned from {trained_on} titles of dataset {dataset.dataset_id} ({dataset.rows} titles, "
-        f"texts by recipe {dataset.recipe}), code {code_version}, training {training_id}. "
+        f"texts by recipe {recipe}), code {code_version}, training {training_id}. "
         f"{leaks} more were left out because they nearly repeat a title that it is measured on.",
         "",
         "## Licences",

@@ -48,7 +48,7 @@ def compare_families(
     for file in found.files:
         target.put(file.key, source.get(file.key))
     target.put(found.key, source.get(found.key))
-    name = f"{found.dataset_id}-{split}"
+    name = f"{found.dataset_id}-{split}-{settings.recipe}"
     fitting = Fitting(
         target,
         families=families,
@@ -63,6 +63,7 @@ def compare_families(
         ),
         code_version=settings.code_version,
         split=split,
+        recipe=settings.recipe,
     )
     request = Request(
         run_id=uuid5(NAMESPACE_URL, f"{name} {settings.code_version}"),

@@ -74,7 +74,7 @@ Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 class DatasetUnfit(Rejected):
-    """A dataset can't be trained on: there is none, or its texts are of another recipe."""
+    """There is no dataset to train on."""
 
 
 class AnswersUnusable(Rejected):
@@ -108,6 +108,7 @@ class Fitting:
         terms: what may not be learned from.
         encode: the sentence encoder.
         split: another than `title` is for looking at models only.
+        recipe: by which texts are composed.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Fitting:
         terms: Terms,
         code_version: str,
         split: Split = "title",
+        recipe: str = RECIPE,
     ) -> None:
         self._store = store
         self._registry = ModelRegistry(store)
@@ -132,6 +134,7 @@ class Fitting:
         self._limits = limits
         self._terms = terms
         self._split: Split = split
+        self._recipe = recipe
         self._code_version = code_version
 
     def run(self, request: Request, workspace: Workspace) -> Outcome:
@@ -178,7 +181,7 @@ class Fitting:
         rows, left_out = self._terms.permitted(read_dataset(self._store, dataset))
         if left_out:
             log.info("titles_left_out", dataset_id=dataset.dataset_id, by_license=left_out)
-        titles = TrainingSet.of(rows, split=self._split)
+        titles = TrainingSet.of(rows, split=self._split, recipe=self._recipe)
         if not titles.test.any():
             raise TooFewTitles(f"none of {len(titles)} labelled titles is of the test split")
         ready, baselines = self._fit(titles, workspace)
@@ -191,11 +194,6 @@ class Fitting:
             dataset = newest_manifest(self._store)
         if dataset is None:
             raise DatasetUnfit("no dataset was ever cut; publish a datasets-requested event first")
-        if dataset.recipe != RECIPE:
-            raise DatasetUnfit(
-                f"the texts of {dataset.dataset_id} are of recipe {dataset.recipe}, the gateway's "
-                f"of {RECIPE}; publish a datasets-requested event for a new one"
-            )
         return dataset
 
     def _fit(
@@ -262,7 +260,7 @@ class Fitting:
             algorithm=ready.family,
             labels=GENRES,
             thresholds=ready.thresholds,
-            recipe=dataset.recipe,
+            recipe=self._recipe,
             dataset_id=dataset.dataset_id,
             dataset_manifest=dataset.key,
             metrics={
@@ -290,6 +288,7 @@ class Fitting:
             card=write_card(
                 algorithm=ready.family,
                 dataset=dataset,
+                recipe=self._recipe,
                 trained_on=len(seen),
                 leaks=int(titles.leaks.sum()),
                 left_out=left_out,
@@ -348,7 +347,7 @@ class Fitting:
                 "weights": dict(ready.weights),
                 "dataset_id": dataset.dataset_id,
                 "titles": dataset.rows,
-                "recipe": dataset.recipe,
+                "recipe": self._recipe,
                 "reason": request.reason,
                 "event_id": str(request.run_id),
                 "code_version": self._code_version,
@@ -554,6 +553,7 @@ def main(run_id: UUID, number: int, parent: int) -> None:
             ece=settings.max_ece,
             latency=settings.max_latency.total_seconds(),
         ),
+        recipe=settings.recipe,
         terms=Terms.of(
             read_catalogue(settings.sources_file),
             excluded_licenses=settings.excluded_licenses,

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from trending_shared.features import RECIPE, RECIPES
 from trending_shared.settings import ConsumerSettings
 
 BASELINE = "keywords"
@@ -39,6 +40,7 @@ class TrainerSettings(ConsumerSettings):
         default=tuple(name for name in FAMILIES if name != "bert"),
         description="what is fitted, with commas; `bert` needs the extra of that name",
     )
+    recipe: str = Field(default=RECIPE, description="what goes into a text; see `features`")
     margin: float = Field(
         default=0.0,
         ge=0,
@@ -80,6 +82,13 @@ class TrainerSettings(ConsumerSettings):
         if "bert" in value and not can_fine_tune():
             raise ValueError("bert needs torch and transformers: install trending-trainer[bert]")
         return tuple(dict.fromkeys(value))
+
+    @field_validator("recipe")
+    @classmethod
+    def _known_recipe(cls, value: str) -> str:
+        if value not in RECIPES:
+            raise ValueError(f"no recipe {value!r}; there are {', '.join(RECIPES)}")
+        return value
 
     @field_validator("excluded_licenses", "permitted_sources", mode="before")
     @classmethod

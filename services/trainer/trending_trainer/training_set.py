@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
 
 from trending_shared.evaluation import UNKNOWN
-from trending_shared.features import normalise_text
+from trending_shared.features import RECIPE, compose_text, normalise_text
 from trending_shared.genres import GENRES
 from trending_shared.sources import SourceEntry
 
@@ -34,8 +34,9 @@ _ALIKE = 0.5  # share of three-word phrases, as the cosine, from which two plots
 _ASIDE = re.compile(r"\s*[(\[][^)\]]*[)\]]\s*$")
 _COLUMNS = (
     *("title_id", "source", "source_id", "kind", "name", "year", "genres", "plot", "countries"),
-    *("language", "text", "n_reviews", "rating_count"),
+    *("language", "reviews", "rating_count"),
 )
+_TOLD = ("name", "plot", "kind", "countries", "reviews")
 
 
 def split_key(name: str) -> str:
@@ -107,7 +108,7 @@ class TrainingSet:
 
     title_ids: NDArray[np.object_]
     texts: NDArray[np.object_]
-    """Composed by the dataset's recipe."""
+    """Composed by the recipe."""
     labels: NDArray[np.int8]
     """Shape (n, 16), columns as `GENRES`: 1, 0 or `UNKNOWN`."""
     test: NDArray[np.bool_]
@@ -120,16 +121,17 @@ class TrainingSet:
     """What a title is, by dimension, in words."""
 
     @classmethod
-    def of(cls, rows: pa.Table, *, split: Split = "title") -> Self:
+    def of(cls, rows: pa.Table, *, split: Split = "title", recipe: str = RECIPE) -> Self:
         """Take a dataset's labelled rows.
 
         A title without any genre is unlabelled rather than of no genre, and is left out.
 
         Args:
             rows: a dataset's columns, those of `_COLUMNS` at least.
+            recipe: by which texts are composed; the dataset's own `text` isn't read.
 
         Raises:
-            KeyError: a column is missing.
+            KeyError: a column is missing, or there is no such recipe.
         """
         if "rating_count" not in rows.column_names:  # datasets of before it was kept
             rows = rows.append_column("rating_count", pa.nulls(len(rows), pa.int64()))
@@ -147,7 +149,10 @@ class TrainingSet:
         labels[_unrecorded(labels, groups)] = UNKNOWN
         return cls(
             title_ids=_objects(row["title_id"] for row in records),
-            texts=_objects(row["text"] for row in records),
+            texts=_objects(
+                compose_text(**{name: row[name] for name in _TOLD}, recipe=recipe)
+                for row in records
+            ),
             labels=labels,
             test=test,
             leaks=_leaks([row["plot"] for row in records], test),
@@ -269,7 +274,7 @@ def _slices(records: list[dict[str, Any]]) -> dict[str, NDArray[np.object_]]:
         "country": lambda row: row["countries"][0] if row["countries"] else "unknown",
         "plot": length,
         "popularity": popularity,
-        "reviews": lambda row: "some" if row["n_reviews"] else "none",
+        "reviews": lambda row: "some" if row["reviews"] else "none",
     }
     return {name: _objects(map(value, records)) for name, value in of.items()}
 

@@ -40,7 +40,7 @@ def a_row(number: int, genres: Sequence[str], plot: str, **changes: Any) -> dict
         "countries": ["Japan"],
         "language": "en",
         "license": "test",
-        "n_reviews": number % 3,
+        "reviews": [f"Seen {times} times." for times in range(number % 3)],
         "rating_count": number or None,
     } | changes
     told = {name: row[name] for name in ("name", "plot", "kind", "countries")}
