@@ -1,13 +1,11 @@
-"""The report as one HTML file that needs nothing else: styles and plots are in it, no script.
-
-Jinja2 escapes every value, and the page's policy lets a browser load nothing.
-"""
+"""The report as a page; see `trending_cli.pages`."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
+from trending_cli.pages import template
 from trending_cli.quality.judging import LIMITS, shown
 from trending_cli.quality.report import SEVERITIES, FieldMeasure, Report
 
@@ -26,21 +24,12 @@ def write_page(report: Report) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("trending_cli.quality"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    environment.filters.update(
+    return template(
+        "quality.html",
         share=lambda value: shown(value, "share"),
-        number=lambda value: f"{value:,}",
         mark=_MARKS.__getitem__,
         top=_top,
     )
-    return environment.get_template("report.html")
 
 
 def _top(counts: Mapping[str, int], most: int) -> list[tuple[str, int]]:
