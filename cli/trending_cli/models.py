@@ -1,8 +1,9 @@
-"""`trending models`: what the registry holds, which model is in force, and a new one on request."""
+"""`trending models`: what the registry holds, how good it is, what is in force, and a new one."""
 
 import asyncio
 from datetime import UTC, datetime
 from getpass import getuser
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,15 @@ from trending_shared.topics import all_event_topics, ensure_topics
 app = typer.Typer(no_args_is_help=True, help="See, train, promote and roll back models.")
 
 NameOption = Annotated[str, typer.Option("--model", help="The registry's name of the task.")]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        help="The page's file; default below TRENDING_HOME/models, or none if a document is "
+        "printed.",
+        dir_okay=False,
+    ),
+]
 
 
 def _registry(common: CommonSettings) -> ModelRegistry:
@@ -98,6 +108,28 @@ def show(
         for value, of in found.items()
     ]
     print_table("by slice", ["of", "value", "macro-F1", "95 %", "titles"], slices)
+
+
+@app.command()
+def report(
+    version: Annotated[str, typer.Argument(help="A version, or champion.")] = CHAMPION,
+    model: NameOption = "genres",
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a page with plots of how good a model is; with --json, print its evaluation."""
+    from trending_cli.model_pages import read_evaluation, write_model_page  # NumPy and Jinja2
+
+    common = clients.settings()
+    manifest = _manifest(_registry(common), model, version)
+    evaluation = read_evaluation(manifest)
+    file = output or (None if as_json else common.home / "models" / f"{manifest.version}.html")
+    if file:
+        _write(file, write_model_page(manifest, evaluation))
+    if as_json:
+        print_json(evaluation)
+    else:
+        console.print(shown(f"the page: {file}"), soft_wrap=True)
 
 
 @app.command()
@@ -184,6 +216,11 @@ def rollback(model: NameOption = "genres", as_json: JsonOption = False) -> None:
     manifest = registry.manifest(model, before[-1].version)
     reasons = (f"rolled back from {history[-1].version}",)
     asyncio.run(_move(common, registry, manifest, reasons, as_json=as_json))
+
+
+def _write(file: Path, page: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(page, encoding="utf-8")
 
 
 def _manifest(registry: ModelRegistry, model: str, version: str) -> Manifest:
