@@ -3,15 +3,18 @@
 All that a report shows is in the model's manifest.
 """
 
+import math
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 from jinja2 import Template
 from pydantic import ValidationError
 
+from trending_cli.model_comparison import ModelsComparison, sign
 from trending_cli.pages import template
 from trending_shared.errors import Rejected
-from trending_shared.evaluation import MIN_SLICE, MIN_SUPPORT, Evaluation, Interval
+from trending_shared.evaluation import MIN_SLICE, MIN_SUPPORT, Difference, Evaluation, Interval
 from trending_shared.registry import Manifest
 
 _UNTOLD: dict[str, Any] = {
@@ -52,6 +55,22 @@ def write_model_page(manifest: Manifest, evaluation: Evaluation) -> str:
     )
 
 
+def write_comparison_page(found: ModelsComparison, one: Manifest, other: Manifest) -> str:
+    """Two models beside each other; `found` is of `one` and `other`, in this order."""
+    comparison = found.comparison
+    scores = [comparison.macro_f1, comparison.micro_f1, comparison.mean_average_precision]
+    slices = [each for values in comparison.slices.values() for each in values.values()]
+    return _template("comparison.html").render(
+        found=found,
+        one=one,
+        other=other,
+        widest=_widest([*scores, *slices]),
+        widest_genre=_widest(comparison.genres.values()),
+        min_slice=MIN_SLICE,
+        min_support=MIN_SUPPORT,
+    )
+
+
 @cache
 def _template(name: str) -> Template:
     return template(
@@ -59,6 +78,9 @@ def _template(name: str) -> Template:
         score="{:.3f}".format,
         share="{:.1%}".format,
         interval=_interval,
+        signed="{:+.3f}".format,
+        signed_interval=lambda interval: f"{interval.low:+.3f} to {interval.high:+.3f}",
+        sign=sign,
         milliseconds=lambda seconds: f"{1000 * seconds:.3g} ms",
         size=_size,
         at=_at,
@@ -67,6 +89,12 @@ def _template(name: str) -> Template:
 
 def _interval(interval: Interval) -> str:
     return f"{interval.low:.3f}–{interval.high:.3f}"
+
+
+def _widest(differences: Iterable[Difference]) -> float:
+    """How far from zero an axis must go for all of these: the next twentieth."""
+    ends = [end for each in differences for end in (each.interval.low, each.interval.high)]
+    return max(math.ceil(max(map(abs, ends), default=0.0) * 20), 1) / 20
 
 
 def _size(count: float) -> str:

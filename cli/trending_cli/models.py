@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 from getpass import getuser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,12 +21,17 @@ from trending_cli.output import (
     shown,
 )
 from trending_cli.walk import Walk, watching
+from trending_shared.errors import ObjectMissing
 from trending_shared.events import ModelPromoted, ModelRefused, ModelRegistered, TrainingRequested
 from trending_shared.messages import Message, first_message
 from trending_shared.registry import CHAMPION, Manifest, ModelRegistry
 from trending_shared.settings import CommonSettings
 from trending_shared.storage import ObjectStore
 from trending_shared.topics import all_event_topics, ensure_topics
+
+if TYPE_CHECKING:
+    from trending_cli.model_comparison import ModelsComparison
+    from trending_shared.evaluation import Difference
 
 app = typer.Typer(no_args_is_help=True, help="See, train, promote and roll back models.")
 
@@ -130,6 +135,105 @@ def report(
         print_json(evaluation)
     else:
         console.print(shown(f"the page: {file}"), soft_wrap=True)
+
+
+@app.command()
+def compare(
+    one: Annotated[str, typer.Argument(metavar="A", help="A version, or champion.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="Another, or champion.")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Have both answer the test split of this dataset; if left out, what they "
+            "answered of their own is compared."
+        ),
+    ] = None,
+    model: NameOption = "genres",
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which of two models is surely better, at what, and draw it on a page."""
+    from trending_cli.model_comparison import compare_anew, compare_kept
+    from trending_cli.model_pages import write_comparison_page
+
+    common = clients.settings()
+    store = ObjectStore.at(common.store)
+    registry = ModelRegistry(store)
+    ours, theirs = _manifest(registry, model, one), _manifest(registry, model, other)
+    if ours.version == theirs.version:
+        raise fail(f"both are {ours.version}; name two models", Exit.USAGE)
+    with errors.status("comparing"):
+        try:
+            found = (
+                compare_anew(store, registry, ours, theirs, dataset)
+                if dataset
+                else compare_kept(registry, ours, theirs)
+            )
+        except ObjectMissing as error:
+            raise fail(f"there is no dataset {dataset}", Exit.NOT_FOUND) from error
+    name = f"{ours.version}-{theirs.version}.html"
+    file = output or (None if as_json else common.home / "models" / name)
+    if file:
+        _write(file, write_comparison_page(found, ours, theirs))
+    if as_json:
+        print_json(found)
+    else:
+        _print_comparison(found)
+        console.print(shown(f"the page: {file}"), soft_wrap=True)
+
+
+def _print_comparison(found: "ModelsComparison") -> None:
+    from trending_cli.model_comparison import sign
+
+    def row(difference: "Difference") -> list[str]:
+        interval = difference.interval
+        return [
+            f"{difference.value:+.4f}",
+            f"{interval.low:+.3f} to {interval.high:+.3f}",
+            {1: "A", -1: "B"}.get(sign(difference), ""),
+        ]
+
+    console.print(shown(f"A is {found.one}, B is {found.other}; on {found.titles}"), soft_wrap=True)
+    ours, theirs = found.evaluations[found.one], found.evaluations[found.other]
+    columns = ["A", "B", "A − B", "95 %", "surely better"]
+    overall = [
+        [
+            shown_as,
+            *(f"{getattr(each, name):.4f}" for each in (ours, theirs)),
+            *row(getattr(found.comparison, name)),
+        ]
+        for name, shown_as in (
+            ("macro_f1", "macro-F1"),
+            ("micro_f1", "micro-F1"),
+            ("mean_average_precision", "mAP"),
+        )
+    ]
+    print_table("overall", ["score", *columns], overall)
+    genres = [
+        [
+            genre,
+            ours.genres[genre].support,
+            *(f"{each.genres[genre].f1:.3f}" for each in (ours, theirs)),
+            *row(difference),
+        ]
+        for genre, difference in found.comparison.genres.items()
+    ]
+    print_table("F1 by genre", ["genre", "titles", *columns], genres)
+    slices = [
+        [dimension, value, difference.rows, *row(difference)]
+        for dimension, values in found.comparison.slices.items()
+        for value, difference in values.items()
+        if sign(difference)
+    ]
+    if slices:
+        print_table(
+            "slices that differ surely, in macro-F1",
+            ["of", "value", "titles", *columns[2:]],
+            slices,
+        )
+    else:
+        console.print("no slice differs surely")
+    console.print(shown(found.verdict), style="bold", soft_wrap=True)
 
 
 @app.command()

@@ -1,17 +1,27 @@
 """What is shown of models: the page of one, and two beside each other."""
 
+import hashlib
+import io
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from html import unescape
 from typing import Any
+from uuid import UUID
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from trending_cli.model_pages import read_evaluation, write_model_page
-from trending_shared.evaluation import UNKNOWN, Answers, Evaluation, evaluate
+from trending_cli.model_comparison import ModelsComparison, compare_kept
+from trending_cli.model_pages import read_evaluation, write_comparison_page, write_model_page
+from trending_shared.datasets import DatasetFile, DatasetManifest, manifest_key, rows_key
+from trending_shared.evaluation import UNKNOWN, Answers, Evaluation, compare, evaluate
+from trending_shared.features import RECIPE
 from trending_shared.genres import GENRES
-from trending_shared.registry import CARD_HEADINGS, Manifest, ModelRegistry
+from trending_shared.registry import CARD_HEADINGS, Manifest, ModelRegistry, hash_file
 from trending_shared.storage import ObjectStore
 from trending_shared.testing.models import a_graph, a_manifest, promote
 
@@ -73,6 +83,10 @@ def a_model(answers: Answers, **changes: Any) -> Manifest:
         "params": {"bert": {"epochs": 3}, "tfidf-logreg": {"C": HOSTILE}},
     }
     return a_manifest(a_graph(WORDS), **(fields | changes))
+
+
+def registry_of(terminal: Any) -> ModelRegistry:
+    return ModelRegistry(ObjectStore.at(terminal.settings.store))
 
 
 def rows_of(page: str) -> dict[str, list[list[str]]]:
@@ -216,5 +230,226 @@ def test_what_was_measured_by_another_trainer_is_said_to_be(offline: Any) -> Non
     assert "models train" in said
 
 
-def registry_of(terminal: Any) -> ModelRegistry:
-    return ModelRegistry(ObjectStore.at(terminal.settings.store))
+# ---------------------------------------------------------------- two models
+
+
+def npz(answers: Answers, first: int = 0, **changes: Any) -> bytes:
+    """A bundle's answers of the titles from number `first` on."""
+    slices = slices_of(len(answers))
+    arrays = {
+        "title_ids": np.array([f"t_{first + n:016x}" for n in range(len(answers))]),
+        "labels": answers.labels,
+        "probabilities": answers.probabilities,
+        **{f"slice {name}": values.astype(str) for name, values in slices.items()},
+        **changes,
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def register(
+    terminal: Any,
+    answers: Answers,
+    *,
+    content: bytes | None = None,
+    likely: float = 0.9,
+    dataset_id: str = "0123456789abcdef",
+) -> Manifest:
+    """A model with kept answers; another `likely` is another model."""
+    files = {"answers.npz": npz(answers) if content is None else content}
+    graph = a_graph(WORDS, likely=likely)
+    manifest = a_model(answers, algorithm=f"words {likely}", dataset_id=dataset_id).model_copy(
+        update={
+            "version": a_manifest(graph, labels=GENRES).version,
+            "onnx_sha256": hashlib.sha256(graph).hexdigest(),
+            "onnx_bytes": len(graph),
+            "files": {name: hash_file(data) for name, data in files.items()},
+        }
+    )
+    return registry_of(terminal).register(graph, manifest, files)
+
+
+GOOD, BAD = some_answers(), some_answers(skill=1.0, seed=1)
+
+
+def test_two_models_of_one_test_split_are_compared_on_it(offline: Any) -> None:
+    good, bad = register(offline, GOOD), register(offline, BAD, likely=0.8)
+    said = offline.run("models", "compare", good.version, bad.version).stdout
+    assert f"words 0.9 {good.version} is surely better than words 0.8 {bad.version}" in said
+    assert "the 240 titles that both were measured on" in said
+    file = offline.home / "models" / f"{good.version}-{bad.version}.html"
+    assert str(file) in said
+    page = file.read_text(encoding="utf-8")
+    assert_harmless(page)
+
+    told = ModelsComparison.model_validate(
+        offline.json("models", "compare", good.version, bad.version)
+    )
+    slices = slices_of(len(GOOD))
+    assert told.comparison == compare(GOOD, BAD, slices)
+    assert told.evaluations == {
+        good.version: evaluate(GOOD, slices),
+        bad.version: evaluate(BAD, slices),
+    }
+    assert (told.rows, told.better) == (240, good.version)
+    drama = told.comparison.genres["Drama"]
+    assert f"{drama.value:+.3f}" in page
+    assert f"{drama.interval.low:+.3f} to {drama.interval.high:+.3f}" in page
+    assert f"{drama.value:+.4f}" in said
+    assert HOSTILE in said
+
+    back = offline.json("models", "compare", bad.version, good.version)
+    assert back["better"] == good.version
+    assert back["verdict"] == told.verdict
+    assert back["comparison"]["macro_f1"]["value"] == -told.comparison.macro_f1.value
+
+
+def test_dots_and_whiskers_lie_around_zero(offline: Any) -> None:
+    good, bad = register(offline, GOOD), register(offline, BAD, likely=0.8)
+    found = compare_kept(registry_of(offline), good, bad)
+    page = write_comparison_page(found, good, bad)
+    macro = found.comparison.macro_f1
+    [widest] = set(re.findall(r"<span>\+([\d.]+)</span>", page.split('id="genres"')[0]))
+    place = 100 * (macro.value + float(widest)) / (2 * float(widest))
+    assert f'<circle class="dot better" cx="{place:.2f}%"' in page
+    assert '<line class="beside" x1="50.00%" x2="50.00%"' in page
+    for evaluation in found.evaluations.values():
+        assert f"<b>{evaluation.macro_f1:.3f}</b> macro-F1" in page
+        for bin in evaluation.calibration.bins:
+            assert f'cx="{52 + 420 * bin.said:.1f}" cy="{350 - 340 * bin.true:.1f}"' in page
+
+
+def test_of_equals_nothing_can_be_said(offline: Any) -> None:
+    one = register(offline, GOOD)
+    registry_of(offline).move(
+        "genres", one.version, expected=None, reasons=(), moved_by="test", at=one.created_at
+    )
+    other = register(offline, GOOD, likely=0.8)
+    said = offline.run("models", "compare", "champion", other.version).stdout
+    assert "Nothing can be said" in said
+    assert "no slice differs surely" in said
+    assert offline.json("models", "compare", "champion", other.version)["better"] is None
+    said = offline.run("models", "compare", "champion", one.version, status=2).stderr
+    assert "name two models" in said
+
+
+def test_of_two_test_splits_the_common_titles_with_equal_labels_count(offline: Any) -> None:
+    """Titles 40 to 239 are in both, in another order, and of two the labels were corrected."""
+    order = np.random.default_rng(1).permutation(200)
+    labels = np.vstack([GOOD.labels[40:], GOOD.labels[:40]])
+    labels[:2, 5] = 1 - labels[:2, 5]
+    said = np.vstack([BAD.probabilities[40:], BAD.probabilities[:40]])
+    mixed = np.concatenate([order, np.arange(200, 240)])
+    ids = np.array([f"t_{40 + n:016x}" for n in range(240)])
+    content = npz(Answers(labels[mixed], said[mixed], HALVES), title_ids=ids[mixed])
+    good, bad = register(offline, GOOD), register(offline, BAD, content=content, likely=0.8)
+    told = ModelsComparison.model_validate(
+        offline.json("models", "compare", good.version, bad.version)
+    )
+    common = slice(42, 240)
+    ours, theirs = (
+        Answers(each.labels[common], each.probabilities[common], HALVES) for each in (GOOD, BAD)
+    )
+    slices = {name: values[common] for name, values in slices_of(240).items()}
+    assert told.comparison == compare(ours, theirs, slices)
+    assert told.titles == (
+        "198 titles that are in the test splits of both with the same labels, of 240 and 240"
+    )
+
+
+def test_too_few_common_titles_are_said_to_be_and_what_to_do(offline: Any) -> None:
+    good = register(offline, GOOD)
+    bad = register(offline, BAD, content=npz(BAD, first=200), likely=0.8)
+    said = offline.run("models", "compare", good.version, bad.version, status=1).stderr
+    assert "of 240 and 240; 50 are needed" in said
+    assert "--dataset" in said
+    assert good.dataset_id in said
+    assert not (offline.home / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"no archive", "can't be read"),
+        (npz(BAD)[:-300], "can't be read"),
+        (npz(BAD, labels=BAD.labels[:9]), "aren't those of 240 titles"),
+        (npz(BAD, labels=BAD.labels + 5), "labels must be"),
+        (npz(BAD, probabilities=BAD.probabilities * np.nan), "within 0 and 1"),
+        (npz(BAD, title_ids=np.array(["t"] * 240)), "once each"),
+        (npz(BAD, title_ids=np.array([{}] * 240, object)), "allow_pickle"),
+        (npz(BAD, 0, **{"slice kind": np.array(["film"])}), "slices by kind"),
+    ],
+)
+def test_damaged_answers_are_said_to_be(offline: Any, content: bytes, why: str) -> None:
+    good, bad = register(offline, GOOD), register(offline, BAD, content=content, likely=0.8)
+    said = offline.run("models", "compare", good.version, bad.version, status=1).stderr
+    assert f"{bad.version}: its answers.npz can't be read" in said
+    assert why in said
+
+
+def test_changed_or_missing_answers_are_not_found(offline: Any) -> None:
+    good, bad = register(offline, GOOD), register(offline, BAD, likely=0.8)
+    file = offline.home / "store" / "models" / "genres" / bad.version / "answers.npz"
+    file.write_bytes(npz(GOOD))
+    said = offline.run("models", "compare", good.version, bad.version, status=3).stderr
+    assert "answers.npz was changed" in said
+    file.unlink()
+    said = offline.run("models", "compare", good.version, bad.version, status=3).stderr
+    assert "has no answers.npz" in said
+
+
+def a_dataset(terminal: Any, texts: Mapping[str, str], *, recipe: str = RECIPE) -> DatasetManifest:
+    """A snapshot of these texts by title, under the id that models say they were trained on."""
+    store = ObjectStore.at(terminal.settings.store)
+    id = "0123456789abcdef"
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.table({"title_id": list(texts), "text": list(texts.values())}), buffer)
+    data = buffer.getvalue().to_pybytes()
+    store.put(rows_key(id), data)
+    file = DatasetFile(key=rows_key(id), sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    manifest = DatasetManifest(
+        dataset_id=id,
+        created_at=datetime(2026, 11, 1, tzinfo=UTC),
+        rows=len(texts),
+        labelled=len(texts),
+        reviews=0,
+        columns={"title_id": "string", "text": "string"},
+        recipe=recipe,
+        tables={},
+        files=(file,),
+        sources={},
+        licenses={},
+        labels={},
+        code_version="1",
+        requested_by=UUID(int=1),
+        correlation_id=UUID(int=1),
+    )
+    store.put(manifest_key(id), manifest.model_dump_json().encode())
+    return manifest
+
+
+def test_both_answer_the_test_split_of_a_dataset(offline: Any) -> None:
+    """One graph says 0.9 of a genre whose word is in the text, and the other 0.4: not enough."""
+    register(offline, GOOD, likely=0.7)  # trained on the dataset: its test split is known
+    good = register(offline, BAD, content=b"", likely=0.9, dataset_id="another")
+    bad = register(offline, BAD, content=b"", likely=0.4, dataset_id="another")
+    texts = {
+        f"t_{n:016x}": " ".join(
+            WORDS[genre] for genre, is_of in zip(GENRES, row, strict=True) if is_of == 1
+        )
+        for n, row in enumerate(GOOD.labels)
+    }
+    compared = ("models", "compare", good.version, bad.version, "--dataset")
+    assert "no dataset" in offline.run(*compared, "0123456789abcdef", status=3).stderr
+    a_dataset(offline, texts)
+    told = offline.json(*compared, "0123456789abcdef")
+    assert told["titles"] == "the 240 titles of the test split of 0123456789abcdef, answered anew"
+    assert told["better"] == good.version
+    assert told["evaluations"][good.version]["micro_f1"] == 1.0
+    assert told["evaluations"][bad.version]["micro_f1"] == 0.0
+
+    said = offline.run(*compared, "fedcba9876543210", status=3).stderr
+    assert "models train --dataset fedcba9876543210" in said
+    a_dataset(offline, texts, recipe="another-1")
+    assert "are by another-1" in offline.run(*compared, "0123456789abcdef", status=1).stderr
