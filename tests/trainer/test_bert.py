@@ -33,6 +33,7 @@ PLAIN = Calibration(np.ones(len(GENRES), np.float32), np.zeros(len(GENRES), np.f
 HORROR = GENRES.index("Horror")
 SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 SMALL: dict[str, Any] = {**SIZE, "intermediate_size": 64, "vocab_size": 100}
+torch.manual_seed(0)
 NETWORKS: dict[str, PreTrainedModel] = {
     "bert": BertModel(BertConfig(**SMALL)),
     "distilbert": DistilBertModel(
@@ -109,7 +110,7 @@ def answers(model: FineTuned, texts: Any) -> Any:
 
 
 def test_it_learns_what_words_mean(folder: Path, titles: TrainingSet) -> None:
-    model = fit(titles, params(folder, epochs=10, rate_epochs=10))
+    model = fit(titles, params(folder, epochs=20, rate_epochs=20))
     said = model.log_odds(titles.unseen.texts)[:, HORROR]
     true = titles.unseen.labels[:, HORROR] == 1
     assert said[true].min() > np.median(said[~true])
