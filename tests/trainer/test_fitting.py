@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,16 +16,17 @@ from numpy.typing import NDArray
 
 from trending_shared.clock import SystemClock
 from trending_shared.datasets import rows_key
-from trending_shared.features import compose_text
+from trending_shared.features import RECIPE, compose_text
 from trending_shared.genres import GENRES
 from trending_shared.onnx_models import load_bundle
-from trending_shared.registry import ModelRegistry
+from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.storage import ObjectStore
 from trending_shared.testing.datasets import cut_dataset, some_rows
 from trending_trainer.fitting import AnswersUnusable, Fitting, Made
 from trending_trainer.promotion import Limits
 from trending_trainer.runs import Outcome, Request, Runs
 from trending_trainer.settings import TrainerSettings
+from trending_trainer.studies import Studies, Study, Trial
 from trending_trainer.tracking import Tracker
 from trending_trainer.training import Ready
 from trending_trainer.training_set import Terms
@@ -260,6 +262,93 @@ def test_a_changed_dataset_is_refused(store: ObjectStore) -> None:
     outcome = run(store, a_request("one"))
     assert outcome.refused is not None
     assert "DatasetDamaged" in outcome.refused.reasons[0]
+
+
+# ---------------------------------------------------------------- with what tuning has found
+
+
+def a_study(store: ObjectStore, *, recipe: str = RECIPE, day: int = 1, **params: Any) -> Study:
+    """A study of the linear family, of three trials, the second of which is the best."""
+    studies = Studies(store)
+    study = Study(
+        family="tfidf-logreg",
+        dataset_id="another",
+        recipe=recipe,
+        split="title",
+        rows=100,
+        titles="",
+        defaults={},
+        space={},
+        seed=day,
+        code="",
+        created_at=datetime(2026, 3, day, tzinfo=UTC),
+    )
+    studies.begin(study)
+    tried = {"state": "complete", "seconds": 1.0}
+    trials = [
+        Trial(number=0, params={"C": 4.0}, scores=(0.4, 0.5), **tried),
+        Trial(number=1, params=params, scores=(0.5, 0.6), **tried),
+        Trial(number=2, params={"C": 9.0}, scores=(0.7,), **tried | {"state": "pruned"}),
+    ]
+    for trial in trials:
+        studies.keep(study, trial)
+    studies.name_best(study, trials)
+    return study
+
+
+def linear(store: ObjectStore, **changes: Any) -> Manifest:
+    """The linear family's model of a run of its own."""
+    run(store, a_request("one"), families=("tfidf-logreg",), **changes)
+    return ModelRegistry(store).versions("genres")[-1]
+
+
+def test_a_fit_takes_the_best_parameters_of_the_newest_study(store: ObjectStore) -> None:
+    cut_dataset(store, "one", some_rows())
+    a_study(store, day=2, C=2.5)
+    newest = a_study(store, day=3, C=0.5)
+    a_study(store, day=1, C=3.5)
+    notes = Notes()
+    model = linear(store, tracker=notes)
+    assert model.params == {"tfidf-logreg": {"C": 0.5, "kind_weight": 2.0}}
+    told = {"tfidf-logreg": {"study": newest.study_id, "trial": 1, "score": 0.6}}
+    assert model.metrics["tuned"] == told
+    (recorded,) = notes.recorded.values()
+    assert recorded["config"]["tuned"] == told
+    rows = recorded["tables"]["trials"]
+    assert [(row["trial"], row["state"], row["score"]) for row in rows] == [
+        (0, "complete", 0.5),
+        (1, "complete", 0.6),
+        (2, "pruned", 0.7),
+    ]
+    assert rows[1]["params"] == '{"C": 0.5}'
+
+
+@pytest.mark.parametrize(
+    ("study", "changes"),
+    [
+        ({"C": 0.5}, {"tuned": False}),
+        ({"C": 0.5, "recipe": "another-9"}, {}),
+        ({"C": 0.5, "no_longer_taken": 1}, {}),
+    ],
+)
+def test_a_study_that_does_not_fit_is_not_used(
+    store: ObjectStore, study: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    cut_dataset(store, "one", some_rows())
+    a_study(store, **study)
+    model = linear(store, **changes)
+    assert model.params["tfidf-logreg"]["C"] == 4.0
+    assert model.metrics["tuned"] == {}
+
+
+def test_all_attempts_at_a_run_take_the_same_study(store: ObjectStore) -> None:
+    cut_dataset(store, "one", some_rows())
+    a_study(store, day=1, C=0.5)
+    request = a_request("one")
+    first = run(store, request, families=("tfidf-logreg",))
+    a_study(store, day=2, C=2.5)
+    store.delete(f"runs/{request.run_id}/work/tfidf-logreg/fitted.npz")  # it died before that
+    assert run(store, request, families=("tfidf-logreg",)) == first
 
 
 def _environment(home: Path) -> dict[str, str]:

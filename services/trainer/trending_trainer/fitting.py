@@ -21,6 +21,7 @@ from uuid import UUID
 import numpy as np
 import structlog
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from trending_shared.clock import Clock, SystemClock
 from trending_shared.datasets import DatasetManifest, newest_manifest, read_dataset, read_manifest
@@ -51,6 +52,7 @@ from trending_trainer.promotion import Candidate, Champion, Limits, judge
 from trending_trainer.reference import build_reference
 from trending_trainer.runs import Attempt, Outcome, Request, Runs
 from trending_trainer.settings import BASELINE, TrainerSettings
+from trending_trainer.studies import Best, Studies
 from trending_trainer.supervising import MODEL
 from trending_trainer.tracking import Tracker, describe_code
 from trending_trainer.training import (
@@ -68,6 +70,7 @@ from trending_trainer.words import learnable
 log = structlog.get_logger()
 
 BLEND = "blend"
+_TUNED = TypeAdapter(dict[str, Best])
 _TIMED = 200  # texts whose processor time is measured
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -109,6 +112,7 @@ class Fitting:
         encode: the sentence encoder.
         split: another than `title` is for looking at models only.
         recipe: by which texts are composed.
+        tuned: whether families are fitted with the best parameters that tuning has found.
     """
 
     def __init__(
@@ -124,8 +128,10 @@ class Fitting:
         code_version: str,
         split: Split = "title",
         recipe: str = RECIPE,
+        tuned: bool = True,
     ) -> None:
         self._store = store
+        self._studies = Studies(store)
         self._registry = ModelRegistry(store)
         self._families = families
         self._encode = encode
@@ -136,6 +142,7 @@ class Fitting:
         self._split: Split = split
         self._recipe = recipe
         self._code_version = code_version
+        self._use_tuned = tuned
 
     def run(self, request: Request, workspace: Workspace) -> Outcome:
         """Fit, register, judge, promote.
@@ -147,17 +154,14 @@ class Fitting:
             Unavailable: the store didn't answer.
         """
         try:
-            dataset = self._dataset(request)
+            dataset = find_dataset(self._store, request.dataset_id)
             rows, left_out = self._terms.permitted(read_dataset(self._store, dataset))
             if left_out:
                 log.info("titles_left_out", dataset_id=dataset.dataset_id, by_license=left_out)
             titles = TrainingSet.of(rows)
             if not titles.test.any():
                 raise TooFewTitles(f"none of {len(titles)} labelled titles is of the test split")
-            ready, baselines = self._fit(titles, workspace)
-            made = [self._make(request, one, dataset, titles, baselines, left_out) for one in ready]
-            registered = tuple(self.register(one) for one in made)
-        except Rejected as error:
+XX        except Rejected as error:
             log.warning("nothing_registered", reason=error.reason, detail=str(error))
             reasons = (f"{error.reason}: {error}",)
             return Outcome(
@@ -184,8 +188,11 @@ class Fitting:
         titles = TrainingSet.of(rows, split=self._split, recipe=self._recipe)
         if not titles.test.any():
             raise TooFewTitles(f"none of {len(titles)} labelled titles is of the test split")
-        ready, baselines = self._fit(titles, workspace)
-        return [self._make(request, one, dataset, titles, baselines, left_out) for one in ready]
+        tuned = self._tuned(self._recipe, workspace)
+        ready, baselines = self._fit(titles, workspace, tuned)
+        return [
+            self._make(request, one, dataset, titles, baselines, left_out, tuned) for one in ready
+        ]
 
     def _dataset(self, request: Request) -> DatasetManifest:
         if request.dataset_id:
@@ -196,8 +203,28 @@ class Fitting:
             raise DatasetUnfit("no dataset was ever cut; publish a datasets-requested event first")
         return dataset
 
+    def _tuned(self, recipe: str, workspace: Workspace) -> dict[str, Best]:
+        """What tuning has found best, by family; all attempts at a run take the same.
+
+        A later attempt goes on with what an earlier one has fitted, so it must fit the rest alike.
+        """
+        if (kept := workspace.load("tuned.json")) is not None:
+            return _TUNED.validate_json(kept)
+        tuned = {}
+        for name in self._families if self._use_tuned else ():
+            best = self._studies.newest(name, recipe)
+            if best is None:
+                continue
+            defaults = family(name, encode=self._encode, workspace=workspace).defaults
+            if unknown := sorted(best.params.keys() - defaults.keys()):
+                log.warning("study_outdated", family=name, study=best.study_id, unknown=unknown)
+                continue
+            tuned[name] = best
+        workspace.save("tuned.json", _TUNED.dump_json(tuned))
+        return tuned
+
     def _fit(
-        self, titles: TrainingSet, workspace: Workspace
+        self, titles: TrainingSet, workspace: Workspace, tuned: Mapping[str, Best]
     ) -> tuple[list[Ready], dict[str, float]]:
         """The families' models and their blend, and macro-F1 of what needs no learning."""
         baselines = {"the most frequent genre": evaluate(most_frequent(titles), {}).macro_f1}
@@ -207,6 +234,7 @@ class Fitting:
                 family(name, encode=self._encode, workspace=workspace),
                 titles,
                 workspace,
+                tuned[name].params if name in tuned else None,
                 tell=partial(_tell, name),
             )
             one = ready_alone(fitted, titles)
@@ -226,6 +254,7 @@ class Fitting:
         titles: TrainingSet,
         baselines: Mapping[str, float],
         left_out: dict[str, int],
+        tuned: Mapping[str, Best],
     ) -> Made:
         seen, unseen = titles.seen, titles.unseen
         graph = assemble(
@@ -249,6 +278,7 @@ class Fitting:
         evaluation = evaluate(answers, unseen.slices)
         validation = evaluate(ready.validation(titles), {}).macro_f1
         latency = processor_time(exported, texts[:_TIMED])
+        studied = [tuned[one.family] for one, _ in ready.parts if one.family in tuned]
         wanted = learnable(seen.labels)
         untrained = tuple(genre for genre, can in zip(GENRES, wanted, strict=True) if not can)
         files = {"answers.npz": _keep_answers(unseen, probabilities)}
@@ -274,6 +304,7 @@ class Fitting:
                 "unrecorded": titles.unrecorded(),
                 "left_out": left_out,
                 "weights": dict(ready.weights),
+                "tuned": {one.family: one.told for one in studied},
                 "latency_seconds": latency,
                 "fit_seconds": sum(one.seconds for one, _ in ready.parts),
                 "peak_bytes": max(one.peak_bytes for one, _ in ready.parts),
@@ -284,7 +315,9 @@ class Fitting:
             created_at=self._clock.now(),
             code_version=self._code_version,
             training_id=str(request.run_id),
-            wandb_run=self._track(request, ready, dataset, evaluation, validation, latency),
+            wandb_run=self._track(
+                request, ready, dataset, evaluation, validation, latency, studied
+            ),
             card=write_card(
                 algorithm=ready.family,
                 dataset=dataset,
@@ -336,6 +369,7 @@ class Fitting:
         evaluation: Evaluation,
         validation_f1: float,
         latency: float,
+        studied: Sequence[Best],
     ) -> str | None:
         fitted = [one for one, _ in ready.parts]
         return self._tracker.record(
@@ -345,6 +379,7 @@ class Fitting:
                 "algorithm": ready.family,
                 "params": {one.family: one.params for one in fitted},
                 "weights": dict(ready.weights),
+                "tuned": {one.family: one.told for one in studied},
                 "dataset_id": dataset.dataset_id,
                 "titles": dataset.rows,
                 "recipe": self._recipe,
@@ -375,6 +410,7 @@ class Fitting:
                     for value, score in slices.items()
                 ],
                 "calibration": [bin.model_dump() for bin in evaluation.calibration.bins],
+                "trials": [row for one in studied for row in self._studies.table(one)],
             },
         )
 
@@ -436,6 +472,34 @@ class Fitting:
             evaluate(answers, {}).macro_f1,
             compare(best.answers, answers, test.slices),
         )
+
+
+def find_dataset(store: ObjectStore, dataset_id: str | None) -> DatasetManifest:
+    """The dataset of an id, or the newest.
+
+    Raises:
+        DatasetUnfit: none was ever cut, or its texts are of another recipe.
+        ObjectMissing: there is none of this id.
+        StoreUnavailable: the store didn't answer.
+    """
+    dataset = read_manifest(store, dataset_id) if dataset_id else newest_manifest(store)
+    if dataset is None:
+        raise DatasetUnfit("no dataset was ever cut; publish a datasets-requested event first")
+    if dataset.recipe != RECIPE:
+        raise DatasetUnfit(
+            f"the texts of {dataset.dataset_id} are of recipe {dataset.recipe}, the gateway's "
+            f"of {RECIPE}; publish a datasets-requested event for a new one"
+        )
+    return dataset
+
+
+def terms_of(settings: TrainerSettings) -> Terms:
+    """What may not be learned from, by the catalogue and the operator."""
+    return Terms.of(
+        read_catalogue(settings.sources_file),
+        excluded_licenses=settings.excluded_licenses,
+        permitted_sources=settings.permitted_sources,
+    )
 
 
 def blends(ready: Sequence[Ready], titles: TrainingSet) -> list[Ready]:
@@ -554,12 +618,9 @@ def main(run_id: UUID, number: int, parent: int) -> None:
             latency=settings.max_latency.total_seconds(),
         ),
         recipe=settings.recipe,
-        terms=Terms.of(
-            read_catalogue(settings.sources_file),
-            excluded_licenses=settings.excluded_licenses,
-            permitted_sources=settings.permitted_sources,
-        ),
+        terms=terms_of(settings),
         code_version=settings.code_version,
+        tuned=settings.tuned,
     )
     runs.end(run_id, fitting.run(request, runs.workspace(run_id)))
 
