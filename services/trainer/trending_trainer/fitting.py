@@ -154,14 +154,9 @@ class Fitting:
             Unavailable: the store didn't answer.
         """
         try:
-            dataset = find_dataset(self._store, request.dataset_id)
-            rows, left_out = self._terms.permitted(read_dataset(self._store, dataset))
-            if left_out:
-                log.info("titles_left_out", dataset_id=dataset.dataset_id, by_license=left_out)
-            titles = TrainingSet.of(rows)
-            if not titles.test.any():
-                raise TooFewTitles(f"none of {len(titles)} labelled titles is of the test split")
-XX        except Rejected as error:
+            made = self.make(request, workspace)
+            registered = tuple(self.register(one) for one in made)
+        except Rejected as error:
             log.warning("nothing_registered", reason=error.reason, detail=str(error))
             reasons = (f"{error.reason}: {error}",)
             return Outcome(
@@ -181,7 +176,7 @@ XX        except Rejected as error:
             Rejected: nothing can be learned from the dataset, or a model can't be used.
             Unavailable: the store didn't answer.
         """
-        dataset = self._dataset(request)
+        dataset = find_dataset(self._store, request.dataset_id)
         rows, left_out = self._terms.permitted(read_dataset(self._store, dataset))
         if left_out:
             log.info("titles_left_out", dataset_id=dataset.dataset_id, by_license=left_out)
@@ -193,15 +188,6 @@ XX        except Rejected as error:
         return [
             self._make(request, one, dataset, titles, baselines, left_out, tuned) for one in ready
         ]
-
-    def _dataset(self, request: Request) -> DatasetManifest:
-        if request.dataset_id:
-            dataset: DatasetManifest | None = read_manifest(self._store, request.dataset_id)
-        else:
-            dataset = newest_manifest(self._store)
-        if dataset is None:
-            raise DatasetUnfit("no dataset was ever cut; publish a datasets-requested event first")
-        return dataset
 
     def _tuned(self, recipe: str, workspace: Workspace) -> dict[str, Best]:
         """What tuning has found best, by family; all attempts at a run take the same.
@@ -478,18 +464,13 @@ def find_dataset(store: ObjectStore, dataset_id: str | None) -> DatasetManifest:
     """The dataset of an id, or the newest.
 
     Raises:
-        DatasetUnfit: none was ever cut, or its texts are of another recipe.
+        DatasetUnfit: none was ever cut.
         ObjectMissing: there is none of this id.
         StoreUnavailable: the store didn't answer.
     """
     dataset = read_manifest(store, dataset_id) if dataset_id else newest_manifest(store)
     if dataset is None:
         raise DatasetUnfit("no dataset was ever cut; publish a datasets-requested event first")
-    if dataset.recipe != RECIPE:
-        raise DatasetUnfit(
-            f"the texts of {dataset.dataset_id} are of recipe {dataset.recipe}, the gateway's "
-            f"of {RECIPE}; publish a datasets-requested event for a new one"
-        )
     return dataset
 
 

@@ -12,7 +12,7 @@ from trending_shared.settings import ConsumerSettings
 
 BASELINE = "keywords"
 FAMILIES = (BASELINE, "tfidf-logreg", "tfidf-xgboost", "embedding-logreg", "bert")
-BERT_NEEDS = ("torch", "transformers")  # what the extra `bert` brings
+_EXTRA = ("torch", "transformers")  # what the extra `bert` brings
 
 
 def can_fine_tune() -> bool:
@@ -40,14 +40,11 @@ class TrainerSettings(ConsumerSettings):
         default=tuple(name for name in FAMILIES if name != "bert"),
         description="what is fitted, with commas; `bert` needs the extra of that name",
     )
-<<<<<<< HEAD
     recipe: str = Field(default=RECIPE, description="what goes into a text; see `features`")
-=======
     tuned: bool = Field(
         default=True,
         description="whether families are fitted with the best parameters that tuning has found",
     )
->>>>>>> ef31cb6 (Fit with the best parameters that a study has found)
     margin: float = Field(
         default=0.0,
         ge=0,
@@ -86,11 +83,7 @@ class TrainerSettings(ConsumerSettings):
             raise ValueError(f"no family {unknown[0]!r}; there are {', '.join(FAMILIES)}")
         if not set(value) - {BASELINE}:
             raise ValueError("names no family that can be served")
-<<<<<<< HEAD
         if "bert" in value and not can_fine_tune():
-=======
-        if "bert" in value and not all(map(find_spec, BERT_NEEDS)):
->>>>>>> ef31cb6 (Fit with the best parameters that a study has found)
             raise ValueError("bert needs torch and transformers: install trending-trainer[bert]")
         return tuple(dict.fromkeys(value))
 

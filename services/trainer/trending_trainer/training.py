@@ -10,7 +10,7 @@ import io
 import json
 import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -139,22 +139,12 @@ def fit_family(
     started = time.monotonic()
     params = {**family.defaults, **(params or {})}
     seen, unseen = titles.seen, titles.unseen
-    folds = seen.folds % family.folds
-    if not learnable(seen.labels).any() or len(set(folds)) < family.folds:
-        raise TooFewTitles(
-            f"{len(seen)} titles, of {family.folds} folds {len(set(folds))} with any, hold no "
-            "genre that can be learned"
-        )
     judged = np.empty(seen.labels.shape, np.float32)
     models = []
-    for fold in range(family.folds):
-        inside = folds == fold
-        model = family.fit(
-            seen.where(~inside), params, seen.where(inside), f"{family.name}/fold-{fold}"
-        )
-        judged[inside] = model.log_odds(seen.texts[inside])
+    for rows, said, model in judge_folds(family, seen, params, workspace):
+        judged[rows] = said
         models.append(model)
-        tell(fold + 1, family.folds)
+        tell(len(models), family.folds)
     settled = dict(family.settle(params, models))
     del models
     model = family.fit(seen, settled, None, f"{family.name}/all")
@@ -171,6 +161,35 @@ def fit_family(
     )
     workspace.save(f"{family.name}/fitted.npz", fitted.to_bytes())
     return fitted
+
+
+def judge_folds(
+    family: Family, seen: TrainingSet, params: Params, workspace: Workspace
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.float32], Model]]:
+    """Fold by fold, which titles are of it, what a model that didn't see them says, and that model.
+
+    Args:
+        seen: n titles that may be learned from.
+        params: all that the family takes.
+
+    Yields:
+        Rows (n,), the log-odds of those, (rows, 16), and the model.
+
+    Raises:
+        TooFewTitles: no genre can be learned, or a fold would be empty.
+    """
+    folds = seen.folds % family.folds
+    if not learnable(seen.labels).any() or len(set(folds)) < family.folds:
+        raise TooFewTitles(
+            f"{len(seen)} titles, of {family.folds} folds {len(set(folds))} with any, hold no "
+            "genre that can be learned"
+        )
+    for fold in range(family.folds):
+        rows = folds == fold
+        model = family.fit(
+            seen.where(~rows), params, seen.where(rows), f"{family.name}/fold-{fold}"
+        )
+        yield rows, model.log_odds(seen.texts[rows]), model
 
 
 def calibrate(labels: NDArray[np.int8], judged: NDArray[np.float32]) -> Calibration:
