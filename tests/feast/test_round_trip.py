@@ -20,7 +20,6 @@ from typer.testing import CliRunner
 from trending_cleaner.cleaning import clean_review, clean_title
 from trending_cli.main import app
 from trending_featurizer.datasets import Datasets
-from trending_featurizer.embedding import Embedder
 from trending_featurizer.entries import Entries
 from trending_featurizer.feature_table import FeatureTable
 from trending_featurizer.featurizing import FEATURES
@@ -29,6 +28,7 @@ from trending_featurizer.metrics import FeaturizerMetrics
 from trending_featurizer.trend_keeping import TrendKeeper
 from trending_shared.catalog import Catalog
 from trending_shared.clock import FrozenClock
+from trending_shared.embeddings import VECTORS, Embedder
 from trending_shared.events import ReviewScraped, TitleCleaned, TitleScraped
 from trending_shared.messages import Position
 from trending_shared.settings import CommonSettings
@@ -68,7 +68,7 @@ async def fill(home: Path) -> None:
     metrics = FeaturizerMetrics(CollectorRegistry())
     keeper = TrendKeeper(catalog, clock=clock, metrics=metrics)
     featurizer = Featurizer(
-        embedder=Embedder(HashEncoder, remember=10, metrics=metrics),
+        embedder=Embedder(HashEncoder, file=home / VECTORS),
         features=FeatureTable(common.store),
         entries=Entries(catalog, metrics),
         trends=keeper,

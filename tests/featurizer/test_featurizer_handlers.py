@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 from trending_cleaner.schemas import TITLES, row_of
 from trending_featurizer.app import create_app
 from trending_featurizer.datasets import Datasets
-from trending_featurizer.embedding import Embedder
 from trending_featurizer.entries import Entries
 from trending_featurizer.feature_table import FeatureTable
 from trending_featurizer.featurizing import FEATURES, TITLE
@@ -24,6 +23,7 @@ from trending_featurizer.trend_keeping import TrendKeeper
 from trending_shared.catalog import Catalog, reviews, titles, trends
 from trending_shared.clock import FrozenClock
 from trending_shared.delivery import Consumer
+from trending_shared.embeddings import VECTORS, Embedder
 from trending_shared.errors import StoreUnavailable
 from trending_shared.events import (
     DatasetPublished,
@@ -63,15 +63,19 @@ def encoder() -> HashEncoder:
 
 
 @pytest.fixture
-def started(url: str, catalog: Catalog, encoder: HashEncoder) -> Callable[..., Featurizer]:
-    """Starts a featurizer that remembers nothing of those before it."""
+def started(
+    url: str, catalog: Catalog, encoder: HashEncoder, tmp_path: Path
+) -> Callable[..., Featurizer]:
+    """Starts a featurizer that remembers nothing of those before it but what lies on disk."""
 
     def start(
         registry: CollectorRegistry | None = None, features: FeatureTable | None = None
     ) -> Featurizer:
         metrics, clock = FeaturizerMetrics(registry or CollectorRegistry()), FrozenClock(NOW)
         return Featurizer(
-            embedder=Embedder(lambda: encoder, remember=100, metrics=metrics),
+            embedder=Embedder(
+                lambda: encoder, file=tmp_path / VECTORS, tell=metrics.count_embeddings
+            ),
             features=features or FeatureTable(url),
             entries=Entries(catalog, metrics),
             trends=TrendKeeper(catalog, clock=clock, metrics=metrics),

@@ -8,7 +8,6 @@ from typing import Never
 import structlog
 
 from trending_featurizer.datasets import Datasets
-from trending_featurizer.embedding import Embedder, Encoder
 from trending_featurizer.entries import Entries
 from trending_featurizer.feature_table import FeatureTable
 from trending_featurizer.handlers import Featurizer, register_handlers
@@ -16,6 +15,7 @@ from trending_featurizer.metrics import FeaturizerMetrics
 from trending_featurizer.settings import FeaturizerSettings
 from trending_featurizer.trend_keeping import TrendKeeper
 from trending_shared.catalog import Catalog
+from trending_shared.embeddings import VECTORS, Embedder, Encoder
 from trending_shared.encoder import SentenceEncoder
 from trending_shared.events import DatasetPublished, FeaturesComputed
 from trending_shared.settings import read_settings
@@ -42,8 +42,9 @@ def create_app(
     trends = TrendKeeper(catalog, clock=base.clock, metrics=metrics)
     embedder = Embedder(
         load or (lambda: SentenceEncoder.load(cache, threads=threads)),
-        remember=settings.remembered_texts,
-        metrics=metrics,
+        file=settings.home / VECTORS,
+        most=settings.remembered_texts,
+        tell=metrics.count_embeddings,
     )
     featurizer = Featurizer(
         embedder=embedder,

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from trending_featurizer.datasets import Datasets
-from trending_featurizer.embedding import Embedder
 from trending_featurizer.entries import Entries
 from trending_featurizer.feature_table import FeatureTable, Row
 from trending_featurizer.featurizing import featurize, titles_table
 from trending_featurizer.metrics import FeaturizerMetrics
 from trending_featurizer.trend_keeping import TrendKeeper
 from trending_shared.delivery import Consumer
+from trending_shared.embeddings import Embedder
 from trending_shared.events import (
     DatasetPublished,
     DatasetRequested,

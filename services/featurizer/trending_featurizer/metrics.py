@@ -73,3 +73,7 @@ class FeaturizerMetrics:
             "Start of the day whose trends are complete; older than a day means they are stale",
             registry=registry,
         )
+
+    def count_embeddings(self, computed: int, reused: int) -> None:
+        self.embeddings.labels("computed").inc(computed)
+        self.embeddings.labels("reused").inc(reused)

@@ -17,7 +17,7 @@ class FeaturizerSettings(ConsumerSettings):
     batch_size: int = Field(default=256, ge=1, le=10_000, description="events handled at once")
     threads: int = Field(default=2, ge=1, le=64, description="cores the encoder may use")
     remembered_texts: int = Field(
-        default=20_000, ge=0, description="texts whose embeddings are kept, 1.5 KB each"
+        default=1_000_000, ge=1, description="texts whose embeddings are kept on disk, 1.6 KB each"
     )
     snapshot_titles: int = Field(
         default=1000, ge=1, description="new titles after which a dataset is cut"

@@ -22,7 +22,7 @@ from trending_shared.registry import Manifest
 from trending_shared.settings import read_settings
 from trending_shared.sources import read_catalogue
 from trending_shared.storage import ObjectStore
-from trending_trainer.fitting import Encoder, Fitting
+from trending_trainer.fitting import Fitting, encoder_of
 from trending_trainer.promotion import Limits
 from trending_trainer.runs import Request, StoredWorkspace
 from trending_trainer.settings import FAMILIES, TrainerSettings, can_fine_tune
@@ -52,7 +52,7 @@ def compare_families(
     fitting = Fitting(
         target,
         families=families,
-        encode=Encoder(settings.home / "encoder").encode,
+        encode=encoder_of(settings),
         tracker=Tracker(folder),
         clock=SystemClock(),
         limits=Limits(),

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from uuid import UUID
 
 import numpy as np
@@ -25,6 +24,7 @@ from pydantic import TypeAdapter
 
 from trending_shared.clock import Clock, SystemClock
 from trending_shared.datasets import DatasetManifest, newest_manifest, read_dataset, read_manifest
+from trending_shared.embeddings import VECTORS, Embedder
 from trending_shared.encoder import SentenceEncoder
 from trending_shared.errors import AliasMoved, ModelNotFound, Rejected, Unavailable
 from trending_shared.evaluation import Answers, Evaluation, compare, decide, evaluate
@@ -533,26 +533,14 @@ def _promoted(pointer: Pointer, previous: Pointer | None) -> ModelPromoted:
     )
 
 
-class Encoder:
-    """The sentence encoder, loaded when it is first needed; each text is encoded once.
-
-    Args:
-        cache: the folder of its graph.
-    """
-
-    def __init__(self, cache: Path) -> None:
-        self._cache = cache
-        self._loaded: SentenceEncoder | None = None
-        self._known: dict[str, NDArray[np.float32]] = {}
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of one or more texts, (n, dimension)."""
-        if self._loaded is None:
-            self._loaded = SentenceEncoder.load(self._cache, threads=os.cpu_count() or 1)
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        if new:
-            self._known.update(zip(new, self._loaded.encode(new), strict=True))
-        return np.stack([self._known[text] for text in texts])
+def encoder_of(settings: TrainerSettings) -> Encode:
+    """The sentence encoder, loaded when it is first needed, with the vectors that are kept."""
+    cache, threads = settings.home / "encoder", os.cpu_count() or 1
+    embedder = Embedder(
+        lambda: SentenceEncoder.load(cache, threads=threads),
+        file=settings.home / VECTORS,
+    )
+    return embedder.embed
 
 
 def keep_alive(
@@ -589,7 +577,7 @@ def main(run_id: UUID, number: int, parent: int) -> None:
     fitting = Fitting(
         store,
         families=settings.families,
-        encode=Encoder(settings.home / "encoder").encode,
+        encode=encoder_of(settings),
         tracker=Tracker(settings.home),
         clock=clock,
         limits=Limits(

@@ -47,7 +47,7 @@ from trending_shared.logs import configure_logs
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
 from trending_trainer.families import family as family_of
-from trending_trainer.fitting import Encoder, find_dataset, terms_of
+from trending_trainer.fitting import encoder_of, find_dataset, terms_of
 from trending_trainer.runs import StoredWorkspace
 from trending_trainer.settings import TrainerSettings, can_fine_tune
 from trending_trainer.studies import Best, Studies, Study, Trial
@@ -305,7 +305,7 @@ def open_tuning(
     dataset = find_dataset(store, dataset_id)
     rows, _ = terms_of(settings).permitted(read_dataset(store, dataset))
     seen = TrainingSet.of(rows, recipe=settings.recipe).seen
-    encode = Encoder(settings.home / "encoder").encode
+    encode = encoder_of(settings)
 
     def build(workspace: Workspace) -> Family:
         return family_of(family, encode=encode, workspace=workspace)
