@@ -24,7 +24,7 @@ from trending_shared.genres import GENRES
 from trending_shared.onnx_models import OnnxModel
 from trending_shared.testing.datasets import FILLER, WORDS, some_rows
 from trending_trainer.bert import BertModel as FineTuned
-from trending_trainer.bert import export_bert, fit_bert, settle_bert
+from trending_trainer.bert import export_bert, fit_bert, quantise, settle_bert
 from trending_trainer.exporting import Calibration, assemble
 from trending_trainer.families import BERT
 from trending_trainer.training_set import TrainingSet
@@ -128,6 +128,24 @@ def test_the_graph_says_what_the_network_says(folder: Path, titles: TrainingSet,
     assert np.abs(said - PLAIN(model.log_odds(texts))).max() < 1e-5
     assert np.abs(said - np.concatenate([graph.predict([text]) for text in texts])).max() < 1e-5
     assert said.std(axis=0).max() > 0  # it tells texts apart
+
+
+def test_in_eight_bits_a_network_says_nearly_the_same_alone_and_in_company(
+    folder: Path, titles: TrainingSet
+) -> None:
+    model = fit(titles, params(folder, epochs=20, rate_epochs=20))
+    part, tokenizer = export_bert(model)
+    small = quantise(part)
+    assert len(small) < len(part)
+    assert quantise(part) == small
+    ones = np.ones(len(GENRES), np.float32)
+    graph = OnnxModel.load(assemble([(small, ones)], PLAIN, name="bert"), GENRES, tokenizer)
+    texts = list(titles.texts)
+    said, wanted = graph.predict(texts), PLAIN(model.log_odds(texts))
+    assert 0 < np.abs(said - wanted).max() < 0.1
+    assert ((said >= 0.5) == (wanted >= 0.5)).mean() > 0.995
+    alone = np.concatenate([graph.predict([text]) for text in texts])
+    assert np.abs(said - alone).max() < 1e-5
 
 
 def test_the_same_seed_gives_the_same_network_and_another_another(

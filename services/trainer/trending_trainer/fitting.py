@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from uuid import UUID
 
@@ -185,6 +185,7 @@ class Fitting:
             raise TooFewTitles(f"none of {len(titles)} labelled titles is of the test split")
         tuned = self._tuned(self._recipe, workspace)
         ready, baselines = self._fit(titles, workspace, tuned)
+        ready += [in_eight_bits(one) for one in ready if "bert" in one.weights]
         return [
             self._make(request, one, dataset, titles, baselines, left_out, tuned) for one in ready
         ]
@@ -492,6 +493,24 @@ def blends(ready: Sequence[Ready], titles: TrainingSet) -> list[Ready]:
     words = by_family.get("tfidf-logreg")
     meaning = by_family.get("bert", by_family.get("embedding-logreg"))
     return [blend([words, meaning], titles, name=BLEND)] if words and meaning else []
+
+
+def in_eight_bits(ready: Ready) -> Ready:
+    """A model with a fine-tuned network, whose matrices are in eight bits: smaller and faster.
+
+    It has the calibration, thresholds and out-of-fold answers of the one that it was made of, which
+    therefore is before it when the best is chosen; a person may promote it.
+    """
+    from trending_trainer.bert import quantise  # see `families.family`
+
+    parts = [
+        (
+            replace(fitted, part=quantise(fitted.part)) if fitted.family == "bert" else fitted,
+            weights,
+        )
+        for fitted, weights in ready.parts
+    ]
+    return replace(ready, family=f"{ready.family}-int8", parts=tuple(parts))
 
 
 def _tell(name: str, fold: int, of: int) -> None:
