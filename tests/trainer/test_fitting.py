@@ -1,10 +1,11 @@
 """A training run from its request to its outcome, on a store in a folder."""
 
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -386,6 +387,47 @@ def test_the_process_leaves_the_outcome_a_heartbeat_and_an_offline_run(tmp_path:
     assert {event.wandb_run for event in outcome.registered} == {
         file.name.removeprefix("run-").removesuffix(".wandb") for file in kept
     }
+
+
+def test_a_killed_fit_goes_on_and_fits_nothing_twice(tmp_path: Path) -> None:
+    runs, run_id = _open_run(tmp_path)
+
+    def start(attempt: int) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "trending_trainer.fitting"),
+                *(str(run_id), str(attempt), str(os.getpid())),
+            ],
+            env=_environment(tmp_path),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def judged(lines: Iterable[str]) -> list[str]:
+        told = [json.loads(line) for line in lines if "fold_judged" in line]
+        return [line["family"] for line in told]
+
+    first = start(1)
+    assert first.stderr is not None
+    before = []
+    for line in first.stderr:
+        before.append(line)
+        if "family_fitted" in line and "tfidf-logreg" in line:
+            first.kill()
+            break
+    before += first.communicate(timeout=60)[1].splitlines()
+    assert runs.outcome(run_id) is None
+    second = start(2)
+    after = second.communicate(timeout=120)[1].splitlines()
+    assert second.returncode == 0, after
+    assert set(judged(after)) == {"tfidf-xgboost"}
+    assert judged(before).count("tfidf-logreg") == judged(after).count("tfidf-xgboost") == 6
+    outcome = runs.outcome(run_id)
+    assert outcome is not None
+    assert {event.algorithm for event in outcome.registered} == {"tfidf-logreg", "tfidf-xgboost"}
+    runs.close(run_id)
+    store = ObjectStore.at((tmp_path / "store").as_uri())
+    assert store.keys(f"runs/{run_id}/work") == []
 
 
 def test_a_fit_whose_trainer_was_killed_ends_without_an_outcome(tmp_path: Path) -> None:
