@@ -53,6 +53,11 @@ def bucket_of(key: str) -> int:
     return int(hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest(), 16) % 100
 
 
+def is_test(name: str) -> bool:
+    """Whether a title of this name is of the test split that models are promoted by."""
+    return bucket_of(split_key(name)) < _TEST_BELOW
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What a model may not learn from: titles under these licences, and titles of these sources.
