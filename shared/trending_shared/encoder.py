@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
@@ -31,7 +32,7 @@ CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors
 MAX_TOKENS = 256
 
 # Part of every version: raise it when the graph built below, or how texts are fed to it, changes.
-BUILDER = 1
+BUILDER = 2
 
 
 class SentenceEncoder:
@@ -42,10 +43,17 @@ class SentenceEncoder:
     """
 
     def __init__(
-        self, session: ort.InferenceSession, tokenizer: Tokenizer, *, dimension: int, version: str
+        self,
+        session: ort.InferenceSession,
+        tokenizer: Tokenizer,
+        *,
+        threads: int,
+        dimension: int,
+        version: str,
     ) -> None:
         self._session = session
         self._tokenizer = tokenizer
+        self._threads = threads
         self.dimension = dimension
         self.version = version
 
@@ -62,37 +70,32 @@ class SentenceEncoder:
         tokenizer.no_padding()
         tokenizer.enable_truncation(MAX_TOKENS)
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         # Threads that wait by spinning take the cores from everything else on the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         graph = _cached_graph(cache, version)
         session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         (vectors,) = session.get_outputs()
-        return cls(session, tokenizer, dimension=vectors.shape[1], version=version)
+        return cls(session, tokenizer, threads=threads, dimension=vectors.shape[1], version=version)
 
-    def encode(self, texts: Sequence[str], *, batch_size: int = 8) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of `texts` in their order: shape (len(texts), dimension), rows of unit length.
 
-        What follows a text's 256th token doesn't count. Texts of similar length share a batch, so
-        that little of it is padding; small batches stay in the processor's caches. Raises
-        ValueError if `batch_size` isn't positive.
+        What follows a text's 256th token doesn't count. Each text goes through the network alone,
+        by one thread: a batch would save no time on a processor, and make the last digits of a
+        vector depend on the texts beside it, and with them whatever is learned from it.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be positive, not {batch_size}")
         # The tokenizer would refuse them all for one half of a surrogate pair.
         valid = [text.encode("utf-8", "replace").decode() for text in texts]
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(valid)]
-        by_length = sorted(range(len(tokens)), key=lambda index: len(tokens[index]))
         vectors = np.empty((len(tokens), self.dimension), np.float32)
-        for start in range(0, len(tokens), batch_size):
-            batch = by_length[start : start + batch_size]
-            vectors[batch] = self._encode_batch([tokens[index] for index in batch])
-        return vectors
 
-    def _encode_batch(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Run the graph on rows of token ids: shape (rows, dimension)."""
-        (vectors,) = self._session.run(None, pad(tokens))
-        return np.asarray(vectors, np.float32)
+        def encode(row: int) -> None:
+            (vectors[row : row + 1],) = self._session.run(None, pad([tokens[row]]))
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            list(pool.map(encode, range(len(tokens))))
+        return vectors
 
 
 def encoder_graph() -> onnx.ModelProto:
