@@ -153,7 +153,7 @@ class Answers:
     Args:
         labels: (n, g) of 1, 0 and `UNKNOWN`.
         probabilities: (n, g).
-        thresholds: (g,) or by genre; a genre is given from its threshold on.
+        thresholds: by genre; a genre is given from its threshold on.
         genres: the columns' names.
 
     Raises:

@@ -15,19 +15,17 @@ from typing import Any, get_args
 from uuid import NAMESPACE_URL, uuid5
 
 from trending_shared.clock import SystemClock
-from trending_shared.datasets import newest_manifest, read_manifest
 from trending_shared.errors import TrendingError
 from trending_shared.logs import configure_logs
 from trending_shared.registry import Manifest
 from trending_shared.settings import read_settings
-from trending_shared.sources import read_catalogue
 from trending_shared.storage import ObjectStore
-from trending_trainer.fitting import Fitting, encoder_of
+from trending_trainer.fitting import Fitting, encoder_of, find_dataset, terms_of
 from trending_trainer.promotion import Limits
 from trending_trainer.runs import Request, StoredWorkspace
 from trending_trainer.settings import FAMILIES, TrainerSettings, can_fine_tune
 from trending_trainer.tracking import Tracker
-from trending_trainer.training_set import Split, Terms
+from trending_trainer.training_set import Split
 
 COLUMNS = ("family", "macro-F1", "95 %", "micro-F1", "mAP", "ECE", "ms", "MB", "s", "peak MB")
 
@@ -42,9 +40,7 @@ def compare_families(
         StoreUnavailable: a store didn't answer.
     """
     source, target = ObjectStore.at(settings.store), ObjectStore.at(folder.absolute().as_uri())
-    found = newest_manifest(source) if dataset == "newest" else read_manifest(source, dataset)
-    if found is None:
-        raise SystemExit(f"{settings.store} holds no dataset; publish a datasets-requested event")
+    found = find_dataset(source, None if dataset == "newest" else dataset)
     for file in found.files:
         target.put(file.key, source.get(file.key))
     target.put(found.key, source.get(found.key))
@@ -56,11 +52,7 @@ def compare_families(
         tracker=Tracker(folder),
         clock=SystemClock(),
         limits=Limits(),
-        terms=Terms.of(
-            read_catalogue(settings.sources_file),
-            excluded_licenses=settings.excluded_licenses,
-            permitted_sources=settings.permitted_sources,
-        ),
+        terms=terms_of(settings),
         code_version=settings.code_version,
         split=split,
         recipe=settings.recipe,

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from uuid import UUID
@@ -51,6 +51,7 @@ from trending_trainer.families import family
 from trending_trainer.promotion import Candidate, Champion, Limits, judge
 from trending_trainer.reference import build_reference
 from trending_trainer.runs import Attempt, Outcome, Request, Runs
+from trending_trainer.sentences import Encode
 from trending_trainer.settings import BASELINE, TrainerSettings
 from trending_trainer.studies import Best, Studies
 from trending_trainer.supervising import MODEL
@@ -72,8 +73,6 @@ log = structlog.get_logger()
 BLEND = "blend"
 _TUNED = TypeAdapter(dict[str, Best])
 _TIMED = 200  # texts whose processor time is measured
-
-Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 class DatasetUnfit(Rejected):

@@ -1,23 +1,19 @@
 """A model that reads a text's meaning: the sentence encoder as it is, and one matrix on top."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
-from sklearn.linear_model import LogisticRegression
 
 from trending_shared.encoder import MAX_TOKENS, encoder_graph, encoder_tokenizer
-from trending_shared.evaluation import UNKNOWN
 from trending_shared.genres import GENRES
 from trending_trainer.exporting import as_part
 from trending_trainer.training_set import TrainingSet
-from trending_trainer.words import UNTRAINED, Params, learnable
+from trending_trainer.words import Params, fit_linear
 
 EMBEDDING: Params = {"C": 4.0}
-_WORKERS = 2
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 """n texts to vectors of length one, (n, dimension)."""
@@ -46,21 +42,7 @@ def fit_sentences(titles: TrainingSet, params: Params, encode: Encode) -> Senten
         params: those of `EMBEDDING`.
     """
     vectors = encode(list(titles.texts))
-
-    def fit(index: int) -> tuple[NDArray[np.float32], float]:
-        known = titles.labels[:, index] != UNKNOWN
-        model = LogisticRegression(
-            C=params["C"], class_weight="balanced", solver="liblinear", random_state=0
-        ).fit(vectors[known], titles.labels[known, index])
-        return model.coef_[0].astype(np.float32), float(model.intercept_[0])
-
-    weights = np.zeros((vectors.shape[1], len(GENRES)), np.float32)
-    offsets = np.full(len(GENRES), UNTRAINED, np.float32)
-    wanted = np.flatnonzero(learnable(titles.labels))
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        for index, (column, offset) in zip(wanted, pool.map(fit, wanted), strict=True):
-            weights[:, index], offsets[index] = column, offset
-    return SentenceModel(encode, weights, offsets)
+    return SentenceModel(encode, *fit_linear(vectors, titles, C=params["C"]))
 
 
 def export_sentences(model: SentenceModel) -> tuple[bytes, bytes]:

@@ -77,18 +77,8 @@ KEYWORDS: Mapping[str, str] = {
 """Rules that a person would write in an hour: what a model must beat to be worth having."""
 
 
-class WordModel:
-    """A fitted model; it lives as long as a training run, and only its ONNX export is kept."""
-
-    features: FeatureUnion
-
-    def log_odds(self, texts: Sequence[str] | NDArray[np.object_]) -> NDArray[np.float32]:
-        """What the model says of composed texts: (len(texts), 16), columns as `GENRES`."""
-        raise NotImplementedError
-
-
 @dataclass(frozen=True, slots=True)
-class LinearModel(WordModel):
+class LinearModel:
     """One column of weights a genre."""
 
     features: FeatureUnion
@@ -98,6 +88,7 @@ class LinearModel(WordModel):
     """Shape (16,)."""
 
     def log_odds(self, texts: Sequence[str] | NDArray[np.object_]) -> NDArray[np.float32]:
+        """What the model says of composed texts: (len(texts), 16), columns as `GENRES`."""
         if not len(texts):
             return np.empty((0, len(GENRES)), np.float32)
         columns: csr_matrix = csr_matrix(self.features.transform(texts))
@@ -105,13 +96,14 @@ class LinearModel(WordModel):
 
 
 @dataclass(frozen=True, slots=True)
-class TreeModel(WordModel):
+class TreeModel:
     """One booster a genre; none where the titles gave too few examples."""
 
     features: FeatureUnion
     boosters: tuple[XGBClassifier | None, ...]
 
     def log_odds(self, texts: Sequence[str] | NDArray[np.object_]) -> NDArray[np.float32]:
+        """What the model says of composed texts: (len(texts), 16), columns as `GENRES`."""
         answers = np.full((len(texts), len(GENRES)), UNTRAINED, np.float32)
         if not len(texts):
             return answers
@@ -160,10 +152,26 @@ def fit_logreg(titles: TrainingSet, params: Params) -> LinearModel:
     words.idf_ = words.idf_ * np.where(of_kind, params["kind_weight"], 1.0)
     columns = csr_matrix(features.transform(titles.texts))
 
+    return LinearModel(features, *fit_linear(columns, titles, C=params["C"]))
+
+
+def fit_linear(
+    columns: csr_matrix | NDArray[np.float32], titles: TrainingSet, *, C: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A logistic regression a genre, over the titles of which it is known.
+
+    Args:
+        columns: what is known of each title, (n, width).
+        C: the inverse of the penalty's strength.
+
+    Returns:
+        Weights (width, 16) and offsets (16,).
+    """
+
     def fit(index: int) -> tuple[NDArray[np.float32], float]:
         known = titles.labels[:, index] != UNKNOWN
         model = LogisticRegression(
-            C=params["C"], class_weight="balanced", solver="liblinear", random_state=_SEED
+            C=C, class_weight="balanced", solver="liblinear", random_state=_SEED
         ).fit(columns[known], titles.labels[known, index])
         return model.coef_[0].astype(np.float32), float(model.intercept_[0])
 
@@ -173,7 +181,7 @@ def fit_logreg(titles: TrainingSet, params: Params) -> LinearModel:
     with ThreadPoolExecutor(_WORKERS) as pool:
         for index, (column, offset) in zip(wanted, pool.map(fit, wanted), strict=True):
             weights[:, index], offsets[index] = column, offset
-    return LinearModel(features, weights, offsets)
+    return weights, offsets
 
 
 def fit_xgboost(titles: TrainingSet, params: Params) -> TreeModel:
