@@ -23,7 +23,8 @@ from trending_shared.onnx_models import load_bundle
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.storage import ObjectStore
 from trending_shared.testing.datasets import cut_dataset, some_rows
-from trending_trainer.fitting import AnswersUnusable, Fitting, Made
+from trending_trainer.bundling import Ancestry, AnswersUnusable, Made
+from trending_trainer.fitting import Fitting
 from trending_trainer.promotion import Limits
 from trending_trainer.runs import Outcome, Request, Runs
 from trending_trainer.settings import TrainerSettings
@@ -72,6 +73,7 @@ def fitting(store: ObjectStore, *, kind: type[Fitting] = Fitting, **changes: Any
         "limits": Limits(ece=0.2),  # of two dozen test titles
         "terms": Terms(),
         "code_version": "test",
+        "studies": Studies(store),
     }
     return kind(store, **(settings | changes))
 
@@ -243,10 +245,10 @@ def test_of_a_run_with_one_unusable_model_none_is_registered(store: ObjectStore)
     class Wild(Fitting):
         """Its trees answer with what is no number."""
 
-        def _make(self, request: Request, ready: Ready, *rest: Any) -> Made:
+        def _make(self, ready: Ready, of: Ancestry) -> Made:
             if ready.family == "tfidf-xgboost":
                 raise AnswersUnusable("tfidf-xgboost answered with no number")
-            return super()._make(request, ready, *rest)
+            return super()._make(ready, of)
 
     cut_dataset(store, "one", some_rows())
     outcome = run(store, a_request("one"), kind=Wild)
@@ -327,7 +329,7 @@ def test_a_fit_takes_the_best_parameters_of_the_newest_study(store: ObjectStore)
 @pytest.mark.parametrize(
     ("study", "changes"),
     [
-        ({"C": 0.5}, {"tuned": False}),
+        ({"C": 0.5}, {"studies": None}),
         ({"C": 0.5, "recipe": "another-9"}, {}),
         ({"C": 0.5, "no_longer_taken": 1}, {}),
     ],

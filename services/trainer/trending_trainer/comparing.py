@@ -24,6 +24,7 @@ from trending_trainer.fitting import Fitting, encoder_of, find_dataset, terms_of
 from trending_trainer.promotion import Limits
 from trending_trainer.runs import Request, StoredWorkspace
 from trending_trainer.settings import FAMILIES, TrainerSettings, can_fine_tune
+from trending_trainer.studies import Studies
 from trending_trainer.tracking import Tracker
 from trending_trainer.training_set import Split
 
@@ -44,7 +45,11 @@ def compare_families(
     for file in found.files:
         target.put(file.key, source.get(file.key))
     target.put(found.key, source.get(found.key))
+    studies = Studies(source) if settings.tuned else None
     name = f"{found.dataset_id}-{split}-{settings.recipe}"
+    if studies:
+        best = (studies.newest(family, settings.recipe) for family in families)
+        name = "-".join([name, *(f"{one.study_id}.{one.trial}" for one in best if one)])
     fitting = Fitting(
         target,
         families=families,
@@ -56,6 +61,7 @@ def compare_families(
         code_version=settings.code_version,
         split=split,
         recipe=settings.recipe,
+        studies=studies,
     )
     request = Request(
         run_id=uuid5(NAMESPACE_URL, f"{name} {settings.code_version}"),

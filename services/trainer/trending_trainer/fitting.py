@@ -6,20 +6,16 @@ started again: what a family's fit came to is kept until the run is closed, fits
 bundles are named by their content, and an alias that this run has moved says so.
 """
 
-import hashlib
-import io
 import os
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from trending_shared.clock import Clock, SystemClock
@@ -27,29 +23,19 @@ from trending_shared.datasets import DatasetManifest, newest_manifest, read_data
 from trending_shared.embeddings import VECTORS, Embedder
 from trending_shared.encoder import SentenceEncoder
 from trending_shared.errors import AliasMoved, ModelNotFound, Rejected, Unavailable
-from trending_shared.evaluation import Answers, Evaluation, compare, decide, evaluate
+from trending_shared.evaluation import Answers, compare, macro_f1
 from trending_shared.events import ModelPromoted, ModelRefused, ModelRegistered
 from trending_shared.features import RECIPE
 from trending_shared.genres import GENRES
 from trending_shared.logs import configure_logs
-from trending_shared.onnx_models import ModelUnusable, OnnxModel, load_bundle
-from trending_shared.registry import (
-    CHAMPION,
-    TOKENIZER,
-    Manifest,
-    ModelRegistry,
-    Pointer,
-    hash_file,
-    model_version,
-)
+from trending_shared.onnx_models import ModelUnusable, load_bundle
+from trending_shared.registry import CHAMPION, ModelRegistry, Pointer
 from trending_shared.settings import read_settings
 from trending_shared.sources import read_catalogue
 from trending_shared.storage import ObjectStore
-from trending_trainer.cards import Parity, write_card
-from trending_trainer.exporting import assemble
+from trending_trainer.bundling import Ancestry, Made, in_eight_bits, make_bundle
 from trending_trainer.families import family
 from trending_trainer.promotion import Candidate, Champion, Limits, judge
-from trending_trainer.reference import build_reference
 from trending_trainer.runs import Attempt, Outcome, Request, Runs
 from trending_trainer.sentences import Encode
 from trending_trainer.settings import BASELINE, TrainerSettings
@@ -66,39 +52,20 @@ from trending_trainer.training import (
     ready_alone,
 )
 from trending_trainer.training_set import Split, Terms, TrainingSet
-from trending_trainer.words import learnable
 
 log = structlog.get_logger()
 
 BLEND = "blend"
 _TUNED = TypeAdapter(dict[str, Best])
-_TIMED = 200  # texts whose processor time is measured
+_TRACKED = (
+    *("macro_f1", "micro_f1", "mean_average_precision", "validation_f1"),
+    *("latency_seconds", "fit_seconds", "peak_bytes"),
+)
+"""What of a manifest's metrics is a run's in W&B."""
 
 
 class DatasetUnfit(Rejected):
     """There is no dataset to train on."""
-
-
-class AnswersUnusable(Rejected):
-    """A fitted model gives answers that are no probabilities; no manifest could hold its scores."""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A bundle, and what the gate and the choice among several need to know of it."""
-
-    graph: bytes
-    files: Mapping[str, bytes]
-    manifest: Manifest
-    evaluation: Evaluation
-    test: TrainingSet
-    """The titles that it is measured on, and the exported graph's answers to them."""
-    answers: Answers
-    parity: Parity
-    latency: float
-    """Seconds of one processor for a text, in the middle of many."""
-    validation_f1: float
-    """Macro-F1 on titles outside the test split, each judged by a model that didn't see it."""
 
 
 class Fitting:
@@ -111,7 +78,7 @@ class Fitting:
         encode: the sentence encoder.
         split: another than `title` is for looking at models only.
         recipe: by which texts are composed.
-        tuned: whether families are fitted with the best parameters that tuning has found.
+        studies: whose best parameters families are fitted with; none for the families' own.
     """
 
     def __init__(
@@ -127,10 +94,10 @@ class Fitting:
         code_version: str,
         split: Split = "title",
         recipe: str = RECIPE,
-        tuned: bool = True,
+        studies: Studies | None = None,
     ) -> None:
         self._store = store
-        self._studies = Studies(store)
+        self._studies = studies
         self._registry = ModelRegistry(store)
         self._families = families
         self._encode = encode
@@ -141,7 +108,6 @@ class Fitting:
         self._split: Split = split
         self._recipe = recipe
         self._code_version = code_version
-        self._use_tuned = tuned
 
     def run(self, request: Request, workspace: Workspace) -> Outcome:
         """Fit, register, judge, promote.
@@ -182,14 +148,23 @@ class Fitting:
         titles = TrainingSet.of(rows, split=self._split, recipe=self._recipe)
         if not titles.test.any():
             raise TooFewTitles(f"none of {len(titles)} labelled titles is of the test split")
-        tuned = self._tuned(self._recipe, workspace)
+        tuned = self._tuned(workspace)
         ready, baselines = self._fit(titles, workspace, tuned)
         ready += [in_eight_bits(one) for one in ready if "bert" in one.weights]
-        return [
-            self._make(request, one, dataset, titles, baselines, left_out, tuned) for one in ready
-        ]
+        of = Ancestry(
+            request=request,
+            dataset=dataset,
+            titles=titles,
+            split=self._split,
+            recipe=self._recipe,
+            baselines=baselines,
+            left_out=left_out,
+            tuned=tuned,
+            code_version=self._code_version,
+        )
+        return [self._make(one, of) for one in ready]
 
-    def _tuned(self, recipe: str, workspace: Workspace) -> dict[str, Best]:
+    def _tuned(self, workspace: Workspace) -> dict[str, Best]:
         """What tuning has found best, by family; all attempts at a run take the same.
 
         A later attempt goes on with what an earlier one has fitted, so it must fit the rest alike.
@@ -197,8 +172,8 @@ class Fitting:
         if (kept := workspace.load("tuned.json")) is not None:
             return _TUNED.validate_json(kept)
         tuned = {}
-        for name in self._families if self._use_tuned else ():
-            best = self._studies.newest(name, recipe)
+        for name in self._families:
+            best = self._studies.newest(name, self._recipe) if self._studies else None
             if best is None:
                 continue
             defaults = family(name, encode=self._encode, workspace=workspace).defaults
@@ -213,7 +188,7 @@ class Fitting:
         self, titles: TrainingSet, workspace: Workspace, tuned: Mapping[str, Best]
     ) -> tuple[list[Ready], dict[str, float]]:
         """The families' models and their blend, and macro-F1 of what needs no learning."""
-        baselines = {"the most frequent genre": evaluate(most_frequent(titles), {}).macro_f1}
+        baselines = {"the most frequent genre": macro_f1(most_frequent(titles))}
         ready = []
         for name in self._families:
             fitted = fit_family(
@@ -227,107 +202,15 @@ class Fitting:
             log.info("family_fitted", family=name, seconds=round(fitted.seconds, 1))
             if name == BASELINE:
                 answers = Answers(titles.unseen.labels, one.probabilities(), one.thresholds)
-                baselines[name] = evaluate(answers, {}).macro_f1
+                baselines[name] = macro_f1(answers)
             else:
                 ready.append(one)
         return ready + blends(ready, titles), baselines
 
-    def _make(
-        self,
-        request: Request,
-        ready: Ready,
-        dataset: DatasetManifest,
-        titles: TrainingSet,
-        baselines: Mapping[str, float],
-        left_out: dict[str, int],
-        tuned: Mapping[str, Best],
-    ) -> Made:
-        seen, unseen = titles.seen, titles.unseen
-        graph = assemble(
-            [(fitted.part, weights) for fitted, weights in ready.parts],
-            ready.calibration,
-            name=ready.family,
-        )
-        tokenizer = next((one.tokenizer for one, _ in ready.parts if one.tokenizer), None)
-        exported = OnnxModel.load(graph, GENRES, tokenizer)
-        texts = list(unseen.texts)
-        native, probabilities = ready.probabilities(), exported.predict(texts)
-        if not np.isfinite(native).all():
-            raise AnswersUnusable(f"{ready.family} answered some of {len(texts)} with no number")
-        changed = decide(native, ready.thresholds) != decide(probabilities, ready.thresholds)
-        agreement = Parity(
-            max_difference=float(np.abs(native - probabilities).max(initial=0.0)),
-            rows=len(texts),
-            label_changes=int(changed.sum()),
-        )
-        answers = Answers(unseen.labels, probabilities, ready.thresholds)
-        evaluation = evaluate(answers, unseen.slices)
-        validation = evaluate(ready.validation(titles), {}).macro_f1
-        latency = processor_time(exported, texts[:_TIMED])
-        studied = [tuned[one.family] for one, _ in ready.parts if one.family in tuned]
-        wanted = learnable(seen.labels)
-        untrained = tuple(genre for genre, can in zip(GENRES, wanted, strict=True) if not can)
-        files = {"answers.npz": _keep_answers(unseen, probabilities)}
-        if tokenizer:
-            files[TOKENIZER] = tokenizer
-        manifest = Manifest(
-            name=MODEL,
-            version=model_version(graph, ready.thresholds, tokenizer),
-            algorithm=ready.family,
-            labels=GENRES,
-            thresholds=ready.thresholds,
-            recipe=self._recipe,
-            dataset_id=dataset.dataset_id,
-            dataset_manifest=dataset.key,
-            metrics={
-                **evaluation.model_dump(mode="json"),
-                "split": self._split,
-                "baselines": dict(baselines),
-                "validation_f1": validation,
-                "trained_on": len(seen),
-                "leaks": int(titles.leaks.sum()),
-                "untrained": list(untrained),
-                "unrecorded": titles.unrecorded(),
-                "left_out": left_out,
-                "weights": dict(ready.weights),
-                "tuned": {one.family: one.told for one in studied},
-                "latency_seconds": latency,
-                "fit_seconds": sum(one.seconds for one, _ in ready.parts),
-                "peak_bytes": max(one.peak_bytes for one, _ in ready.parts),
-            },
-            params={one.family: one.params for one, _ in ready.parts},
-            reference=build_reference(texts, probabilities, GENRES),
-            parity=asdict(agreement),
-            created_at=self._clock.now(),
-            code_version=self._code_version,
-            training_id=str(request.run_id),
-            wandb_run=self._track(
-                request, ready, dataset, evaluation, validation, latency, studied
-            ),
-            card=write_card(
-                algorithm=ready.family,
-                dataset=dataset,
-                recipe=self._recipe,
-                trained_on=len(seen),
-                leaks=int(titles.leaks.sum()),
-                left_out=left_out,
-                untrained=untrained,
-                unrecorded=titles.unrecorded(),
-                thresholds=ready.thresholds,
-                evaluation=evaluation,
-                baselines=baselines,
-                parity=agreement,
-                latency=latency,
-                code_version=self._code_version,
-                training_id=str(request.run_id),
-            ),
-            onnx_sha256=hashlib.sha256(graph).hexdigest(),
-            onnx_bytes=len(graph),
-            files={name: hash_file(content) for name, content in files.items()},
-        )
-        return Made(
-            graph, files, manifest, evaluation, unseen, answers, agreement, latency, validation
-        )
+    def _make(self, ready: Ready, of: Ancestry) -> Made:
+        made = make_bundle(ready, of, self._clock)
+        run = self._track(made, of)
+        return replace(made, manifest=made.manifest.model_copy(update={"wandb_run": run}))
 
     def register(self, made: Made) -> ModelRegistered:
         held = self._registry.register(made.graph, made.manifest, made.files)
@@ -347,43 +230,29 @@ class Fitting:
         )
         return registered
 
-    def _track(
-        self,
-        request: Request,
-        ready: Ready,
-        dataset: DatasetManifest,
-        evaluation: Evaluation,
-        validation_f1: float,
-        latency: float,
-        studied: Sequence[Best],
-    ) -> str | None:
-        fitted = [one for one, _ in ready.parts]
+    def _track(self, made: Made, of: Ancestry) -> str | None:
+        manifest, evaluation, studies = made.manifest, made.evaluation, self._studies
+        metrics = manifest.metrics
         return self._tracker.record(
-            f"{request.run_id}-{ready.family}",
-            group=str(request.run_id),
+            f"{of.request.run_id}-{manifest.algorithm}",
+            group=str(of.request.run_id),
             config={
-                "algorithm": ready.family,
-                "params": {one.family: one.params for one in fitted},
-                "weights": dict(ready.weights),
-                "tuned": {one.family: one.told for one in studied},
-                "dataset_id": dataset.dataset_id,
-                "titles": dataset.rows,
-                "recipe": self._recipe,
-                "reason": request.reason,
-                "event_id": str(request.run_id),
-                "code_version": self._code_version,
+                "algorithm": manifest.algorithm,
+                "params": manifest.params,
+                "weights": metrics["weights"],
+                "tuned": metrics["tuned"],
+                "dataset_id": of.dataset.dataset_id,
+                "titles": of.dataset.rows,
+                "recipe": of.recipe,
+                "reason": of.request.reason,
+                "event_id": str(of.request.run_id),
+                "code_version": of.code_version,
                 **describe_code(),
             },
             metrics={
-                "macro_f1": evaluation.macro_f1,
-                "micro_f1": evaluation.micro_f1,
-                "mean_average_precision": evaluation.mean_average_precision,
                 "ece": evaluation.calibration.ece,
                 "brier": evaluation.calibration.brier,
-                "validation_f1": validation_f1,
-                "latency_seconds": latency,
-                "fit_seconds": sum(one.seconds for one in fitted),
-                "peak_bytes": max(one.peak_bytes for one in fitted),
+                **{name: metrics[name] for name in _TRACKED},
             },
             tables={
                 "genres": [
@@ -391,12 +260,14 @@ class Fitting:
                     for genre, score in evaluation.genres.items()
                 ],
                 "slices": [
-                    {"of": of, "value": value, **score.model_dump(exclude={"interval"})}
-                    for of, slices in evaluation.slices.items()
+                    {"of": dimension, "value": value, **score.model_dump(exclude={"interval"})}
+                    for dimension, slices in evaluation.slices.items()
                     for value, score in slices.items()
                 ],
                 "calibration": [bin.model_dump() for bin in evaluation.calibration.bins],
-                "trials": [row for one in studied for row in self._studies.table(one)],
+                "trials": [row for best in made.studied for row in studies.table(best)]
+                if studies
+                else [],
             },
         )
 
@@ -455,7 +326,7 @@ class Fitting:
         answers = Answers(test.labels, probabilities, thresholds)
         return Champion(
             pointer.version,
-            evaluate(answers, {}).macro_f1,
+            macro_f1(answers),
             compare(best.answers, answers, test.slices),
         )
 
@@ -494,50 +365,8 @@ def blends(ready: Sequence[Ready], titles: TrainingSet) -> list[Ready]:
     return [blend([words, meaning], titles, name=BLEND)] if words and meaning else []
 
 
-def in_eight_bits(ready: Ready) -> Ready:
-    """A model with a fine-tuned network, whose matrices are in eight bits: smaller and faster.
-
-    It has the calibration, thresholds and out-of-fold answers of the one that it was made of, which
-    therefore is before it when the best is chosen; a person may promote it.
-    """
-    from trending_trainer.bert import quantise  # see `families.family`
-
-    parts = [
-        (
-            replace(fitted, part=quantise(fitted.part)) if fitted.family == "bert" else fitted,
-            weights,
-        )
-        for fitted, weights in ready.parts
-    ]
-    return replace(ready, family=f"{ready.family}-int8", parts=tuple(parts))
-
-
 def _tell(name: str, fold: int, of: int) -> None:
     log.info("fold_judged", family=name, fold=fold, of=of)
-
-
-def processor_time(model: OnnxModel, texts: Sequence[str]) -> float:
-    """Seconds of one processor that a text takes alone, in the middle of many."""
-    spent = []
-    for text in texts:
-        started = time.thread_time()
-        model.predict([text])
-        spent.append(time.thread_time() - started)
-    return float(np.median(spent))
-
-
-def _keep_answers(test: TrainingSet, probabilities: NDArray[np.float32]) -> bytes:
-    """What a model answered of its test split, for comparisons later: NumPy's npz, no pickles."""
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        allow_pickle=False,
-        title_ids=test.title_ids.astype(str),
-        labels=test.labels,
-        probabilities=probabilities,
-        **{f"slice {name}": values.astype(str) for name, values in test.slices.items()},
-    )
-    return buffer.getvalue()
 
 
 def _promoted(pointer: Pointer, previous: Pointer | None) -> ModelPromoted:
@@ -607,7 +436,7 @@ def main(run_id: UUID, number: int, parent: int) -> None:
         recipe=settings.recipe,
         terms=terms_of(settings),
         code_version=settings.code_version,
-        tuned=settings.tuned,
+        studies=Studies(store) if settings.tuned else None,
     )
     runs.end(run_id, fitting.run(request, runs.workspace(run_id)))
 
