@@ -1,10 +1,10 @@
-"""`trending features`: features and trends as plain Parquet, for tools that don't know us."""
+"""`trending features`: what is computed of a title, at what cost, and as plain Parquet."""
 
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,10 +12,16 @@ import typer
 
 from trending_cli import clients
 from trending_cli.output import Exit, JsonOption, fail, print_json, print_table, tell, warn
-from trending_shared.errors import StoreUnavailable
+from trending_shared.datasets import newest_manifest, read_dataset
+from trending_shared.errors import ModelNotFound, StoreUnavailable
+from trending_shared.features import LIBRARY, measure_cost
+from trending_shared.storage import ObjectStore
 from trending_shared.tables import read_table
 
-app = typer.Typer(no_args_is_help=True, help="Hand features and trends to other tools.")
+if TYPE_CHECKING:
+    from trending_shared.encoder import SentenceEncoder
+
+app = typer.Typer(no_args_is_help=True, help="See features, and hand them to other tools.")
 
 _KEYS = [("title_id", pa.string()), ("event_timestamp", pa.timestamp("us", "UTC"))]
 TITLE_FEATURES = pa.schema(
@@ -25,6 +31,7 @@ TITLE_FEATURES = pa.schema(
         ("recipe", pa.string()),
         ("encoder", pa.string()),
         ("embedding", pa.list_(pa.float32())),
+        ("statistics", pa.string()),
         ("plot_characters", pa.int32()),
         ("plot_words", pa.int32()),
         ("plot_mean_word_length", pa.float64()),
@@ -41,7 +48,66 @@ TITLE_TRENDS = pa.schema(
         ("signals", pa.int32()),
     ]
 )
+_ENCODED = 50  # titles whose embedding is timed, at some ten milliseconds each
 _AT_ONCE = 10_000  # rows of the catalog that are held as Python objects
+
+
+@app.command("list")
+def list_(
+    sample: Annotated[
+        int, typer.Option(min=1, help="Titles of the newest dataset to measure the cost by.")
+    ] = 500,
+    as_json: JsonOption = False,
+) -> None:
+    """List the feature library, and what each costs here: processor time of a title."""
+    common = clients.settings()
+    store = ObjectStore.at(common.store)
+    dataset = newest_manifest(store)
+    titles = read_dataset(store, dataset).slice(0, sample).to_pylist() if dataset else []
+    if not titles:
+        warn("no dataset yet, so nothing is measured")
+    found: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "reads": feature.reads,
+            "gives": feature.gives,
+            "microseconds": 1e6 * measure_cost(feature.of, titles) if titles else None,
+        }
+        for name, feature in LIBRARY.items()
+    ]
+    if (encoder := _encoder(common.home)) is not None:
+        texts = [[title["text"]] for title in titles[:_ENCODED]]
+        found.append(
+            {
+                "name": f"embedding {encoder.version}",
+                "reads": ("text",),
+                "gives": f"{encoder.dimension} numbers that say what a text means",
+                "microseconds": 1e6 * measure_cost(encoder.encode, texts) if texts else None,
+            }
+        )
+    if as_json:
+        print_json({"titles": len(titles), "features": found})
+        return
+    table = [
+        [
+            each["name"],
+            ", ".join(each["reads"]),
+            each["gives"],
+            f"{each['microseconds']:,.0f}" if each["microseconds"] else None,
+        ]
+        for each in found
+    ]
+    print_table("the feature library", ["name", "reads", "gives", "µs"], table)
+
+
+def _encoder(home: Path) -> "SentenceEncoder | None":
+    """The sentence encoder, where it is installed."""
+    try:
+        from trending_shared.encoder import SentenceEncoder  # an extra, and seconds
+
+        return SentenceEncoder.load(home / "encoder")
+    except (ImportError, ModelNotFound):
+        return None
 
 
 @app.command()

@@ -47,6 +47,7 @@ title_features = _view(
         Field(name="recipe", dtype=String, description="how that text was composed"),
         Field(name="encoder", dtype=String, description="which encoder made the embedding"),
         Field(name="embedding", dtype=Array(Float32), description="384 numbers, a unit vector"),
+        Field(name="statistics", dtype=String, description="how the plot was counted"),
         Field(name="plot_characters", dtype=Int32),
         Field(name="plot_words", dtype=Int32),
         Field(name="plot_mean_word_length", dtype=Float64, description="characters"),

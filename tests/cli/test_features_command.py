@@ -13,9 +13,12 @@ import pytest
 from trending_featurizer.feature_table import FeatureTable
 from trending_featurizer.featurizing import FEATURES, featurize, titles_table
 from trending_shared.catalog import Catalog, trends
+from trending_shared.features import LIBRARY
 from trending_shared.messages import Position
+from trending_shared.storage import ObjectStore
 from trending_shared.tables import OffsetTable
 from trending_shared.testing import a_page, a_title_cleaned, delivered
+from trending_shared.testing.datasets import cut_dataset, some_rows
 from trending_shared.testing.encoding import HashEncoder
 
 NOON = datetime(2026, 11, 1, 12, 0, 0, 123457, tzinfo=UTC)
@@ -202,3 +205,14 @@ def test_a_catalog_that_does_not_answer_is_status_4_and_keeps_the_last_export(of
     said = offline.run("features", "export", status=4).stderr
     assert "error: the catalog doesn't answer; see `trending doctor`" in said
     assert (offline.home / "features" / "title_features.parquet").read_bytes() == before
+
+
+def test_the_library_is_listed_with_its_cost_where_there_is_a_dataset(terminal: Any) -> None:
+    before = terminal.json("features", "list")
+    assert before["titles"] == 0
+    assert {each["microseconds"] for each in before["features"]} == {None}
+    cut_dataset(ObjectStore.at(terminal.settings.store), "one", some_rows())
+    after = terminal.json("features", "list")
+    assert after["titles"] > 0
+    assert LIBRARY.keys() < {each["name"] for each in after["features"]}
+    assert all(each["microseconds"] > 0 for each in after["features"])

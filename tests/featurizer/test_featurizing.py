@@ -3,7 +3,7 @@
 import numpy as np
 
 from trending_featurizer.featurizing import FEATURES, featurize, titles_table
-from trending_shared.features import RECIPE, compose_text, text_hash
+from trending_shared.features import RECIPE, STATISTICS, compose_text, text_hash
 from trending_shared.testing import a_title_cleaned, delivered
 from trending_shared.testing.encoding import HashEncoder
 
@@ -23,6 +23,7 @@ def test_each_title_gets_one_row_in_order() -> None:
         )
         assert row["text_hash"] == text_hash(text)
         assert (row["recipe"], row["encoder"]) == (RECIPE, "hash")
+        assert row["statistics"] == STATISTICS
         assert row["page_hash"] == title.page.hash
         assert (row["plot_words"], row["plot_characters"]) == (3, len(title.plot))
         assert np.allclose(row["embedding"], encoder.encode([text])[0])

@@ -1,8 +1,17 @@
 """The text that models read."""
 
+import hashlib
+
 import pytest
 
-from trending_shared.features import compose_text, normalise_text, text_hash, text_statistics
+from trending_shared.features import (
+    LIBRARY,
+    compose_text,
+    measure_cost,
+    normalise_text,
+    text_hash,
+    text_statistics,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +81,47 @@ def test_an_empty_text_has_zeros() -> None:
     statistics = text_statistics("")
     assert (statistics.characters, statistics.words, statistics.mean_word_length) == (0, 0, 0.0)
     assert (statistics.distinct_words, statistics.non_ascii_letters) == (0.0, 0.0)
+
+
+TOLD = [
+    {"name": name, "plot": plot, "kind": kind, "countries": countries, "reviews": reviews}
+    for name, plot, kind, countries, reviews in (
+        ("Séance", "A ghost\nreturns, don’t ask.", "show", ["Côte d’Ivoire", "Japan"], []),
+        ("kind_film", "country_japan 🎬 — 10 %", "film", [], ["Fine.", "A_b  c"]),
+        ("千と千尋", "İstanbul’da bir ﬁre ①, straße.", None, [""], ["word " * 200]),
+        ("", "a\x00b\u200bc\ud800d " * 300, "film", ["France", "France"], ["", "é"]),
+        ("千", "", None, [], []),
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("name-plot-1", "0a1de6397e47f8a5"),
+        ("name-plot-kind-countries-1", "3c013f498e4fe3ed"),
+        ("name-plot-reviews-kind-countries-1", "0c1dd68e24241b47"),
+        ("plot-statistics-1", "c25f9e97365529aa"),
+    ],
+)
+def test_what_a_feature_of_a_name_returns_never_changes(name: str, digest: str) -> None:
+    said = "\n".join(repr(LIBRARY[name].of(title)) for title in TOLD)
+    assert hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16] == digest
+
+
+def test_a_feature_takes_what_it_reads_and_misses_it_by_name() -> None:
+    title = {"name": "A", "plot": "b", "genres": ["Drama"]}
+    assert LIBRARY["name-plot-1"].of(title) == "a b"
+    with pytest.raises(KeyError, match="kind"):
+        LIBRARY["name-plot-kind-countries-1"].of(title)
+
+
+def test_a_cost_is_of_the_middle_and_every_value_is_computed_once() -> None:
+    asked: list[int] = []
+    assert measure_cost(asked.append, range(5)) > 0
+    assert asked == [0, 1, 2, 3, 4]
+
+
+def test_no_feature_is_without_its_promise() -> None:
+    marks = test_what_a_feature_of_a_name_returns_never_changes.pytestmark  # type: ignore[attr-defined]
+    assert {name for name, _ in marks[0].args[1]} == LIBRARY.keys()

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trending_shared.features import RECIPE, compose_text, text_hash
+from trending_shared.features import LIBRARY, RECIPE, text_hash
 
 _TEXTS = pa.list_(pa.string())
 HASHED = pa.schema(
@@ -73,23 +73,15 @@ def join_rows(titles: pa.Table, reviews: pa.Table) -> pa.Table:
         by_title.setdefault(review["title_id"], []).append(review)
     rows = []
     for title in _newest(titles, "title_id"):
-        text = compose_text(
-            name=title["name"],
-            plot=title["plot"],
-            kind=title["kind"],
-            countries=title["countries"],
-        )
         found = by_title.get(title["title_id"], [])
-        rows.append(
-            {
-                **title,
-                "text": text,
-                "text_hash": text_hash(text),
-                "n_reviews": len(found),
-                "reviews": [review["text"] for review in found],
-                "review_ids": [review["review_id"] for review in found],
-            }
-        )
+        row = {
+            **title,
+            "n_reviews": len(found),
+            "reviews": [review["text"] for review in found],
+            "review_ids": [review["review_id"] for review in found],
+        }
+        text = LIBRARY[RECIPE].of(row)
+        rows.append({**row, "text": text, "text_hash": text_hash(text)})
     return pa.Table.from_pylist(rows, schema=ROWS)
 
 

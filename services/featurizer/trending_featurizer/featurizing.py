@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trending_shared.events import TitleCleaned
-from trending_shared.features import RECIPE, compose_text, text_hash, text_statistics
+from trending_shared.features import LIBRARY, RECIPE, STATISTICS, text_hash
 from trending_shared.messages import Message
 
 DIMENSION = 384
@@ -36,6 +36,7 @@ FEATURES = pa.schema(
         ("recipe", pa.string()),
         ("encoder", pa.string()),
         ("embedding", pa.list_(pa.float32(), DIMENSION)),
+        ("statistics", pa.string()),
         ("plot_characters", pa.int32()),
         ("plot_words", pa.int32()),
         ("plot_mean_word_length", pa.float64()),
@@ -76,8 +77,8 @@ def featurize(titles: pa.Table, embed: Embed, encoder: str) -> pa.Table:
         `FEATURES`: n rows in the order of `titles`.
     """
     told = titles.select(["name", "plot", "kind", "countries"]).to_pylist()
-    texts = [compose_text(**title) for title in told]
-    plots = [text_statistics(title["plot"]) for title in told]
+    texts = [LIBRARY[RECIPE].of(title) for title in told]
+    plots = [LIBRARY[STATISTICS].of(title) for title in told]
     vectors = np.ascontiguousarray(embed(texts), np.float32)
     columns = {
         **{name: titles.column(name) for name in TITLE.names if name in FEATURES.names},
@@ -85,6 +86,7 @@ def featurize(titles: pa.Table, embed: Embed, encoder: str) -> pa.Table:
         "recipe": [RECIPE] * len(texts),
         "encoder": [encoder] * len(texts),
         "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), DIMENSION),
+        "statistics": [STATISTICS] * len(texts),
         "plot_characters": [plot.characters for plot in plots],
         "plot_words": [plot.words for plot in plots],
         "plot_mean_word_length": [plot.mean_word_length for plot in plots],

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -13,6 +12,7 @@ from trending_shared.clock import Clock
 from trending_shared.datasets import DatasetManifest
 from trending_shared.errors import Rejected
 from trending_shared.evaluation import Answers, Evaluation, decide, evaluate, macro_f1
+from trending_shared.features import measure_cost
 from trending_shared.genres import GENRES
 from trending_shared.onnx_models import OnnxModel
 from trending_shared.registry import TOKENIZER, Manifest, hash_file, model_version
@@ -106,7 +106,7 @@ def make_bundle(ready: Ready, of: Ancestry, clock: Clock) -> Made:
     )
     answers = Answers(unseen.labels, probabilities, ready.thresholds)
     evaluation = evaluate(answers, unseen.slices)
-    latency = processor_time(exported, texts[:_TIMED])
+    latency = measure_cost(lambda text: exported.predict([text]), texts[:_TIMED])
     studied = [of.tuned[one.family] for one, _ in ready.parts if one.family in of.tuned]
     wanted = learnable(of.titles.seen.labels)
     untrained = tuple(genre for genre, can in zip(GENRES, wanted, strict=True) if not can)
@@ -185,16 +185,6 @@ def in_eight_bits(ready: Ready) -> Ready:
         for fitted, weights in ready.parts
     ]
     return replace(ready, family=f"{ready.family}-int8", parts=tuple(parts))
-
-
-def processor_time(model: OnnxModel, texts: Sequence[str]) -> float:
-    """Seconds of one processor that a text takes alone, in the middle of many."""
-    spent = []
-    for text in texts:
-        started = time.thread_time()
-        model.predict([text])
-        spent.append(time.thread_time() - started)
-    return float(np.median(spent))
 
 
 def _keep_answers(test: TrainingSet, probabilities: NDArray[np.float32]) -> bytes:

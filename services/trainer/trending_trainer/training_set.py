@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
 
 from trending_shared.evaluation import UNKNOWN
-from trending_shared.features import RECIPE, compose_text, normalise_text
+from trending_shared.features import LIBRARY, RECIPE, normalise_text
 from trending_shared.genres import GENRES
 from trending_shared.sources import SourceEntry
 
@@ -154,10 +154,7 @@ class TrainingSet:
         labels[_unrecorded(labels, groups)] = UNKNOWN
         return cls(
             title_ids=_objects(row["title_id"] for row in records),
-            texts=_objects(
-                compose_text(**{name: row[name] for name in _TOLD}, recipe=recipe)
-                for row in records
-            ),
+            texts=_objects(map(LIBRARY[recipe].of, records)),
             labels=labels,
             test=test,
             leaks=_leaks([row["plot"] for row in records], test),
