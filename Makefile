@@ -77,6 +77,9 @@ crawl-report: $(VENV)/installed-dev ## what a misbehaving site was asked, when, 
 test-crawl: $(VENV)/installed-dev ## two scrapers killed in a crawl of 2,000 pages
 	$(BIN)/python -m pytest -m "slow or not slow" tests/connected/test_crawl_with_kills.py -k 2000-pages $(ARGS)
 
+test-parity: $(VENV)/installed-dev ## ten thousand hostile texts through each family, as trained and as served
+	$(BIN)/python -m pytest -m "slow or not slow" tests/trainer/test_hostile_texts.py $(ARGS)
+
 test-s3: $(VENV)/installed-dev ## the store's promises on a real S3 server (needs Go once)
 	$(BIN)/python tests/s3_server.py $(BIN)/python -m pytest tests/shared/test_storage.py tests/shared/test_tables.py tests/shared/test_registry.py
 
@@ -131,4 +134,4 @@ feast: $(VENV)/installed $(FEAST)/installed ## export features (FEATURES=folder)
 clean: ## remove the environment and everything a run has left
 	rm -rf $(VENV) $(FEAST) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo up install install-dev lock test test-kill test-s3 compare bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean crawl-report test-crawl install-feast lock-feast test-feast feast
+.PHONY: help demo up install install-dev lock test test-kill test-parity test-s3 compare bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean crawl-report test-crawl install-feast lock-feast test-feast feast

@@ -23,6 +23,7 @@ from transformers import (
 from trending_shared.genres import GENRES
 from trending_shared.onnx_models import OnnxModel
 from trending_shared.testing.datasets import FILLER, WORDS, some_rows
+from trending_shared.testing.texts import hostile_texts
 from trending_trainer.bert import BertModel as FineTuned
 from trending_trainer.bert import export_bert, fit_bert, quantise, settle_bert
 from trending_trainer.exporting import Calibration, assemble
@@ -123,7 +124,7 @@ def test_the_graph_says_what_the_network_says(folder: Path, titles: TrainingSet,
     part, tokenizer = export_bert(model)
     ones = np.ones(len(GENRES), np.float32)
     graph = OnnxModel.load(assemble([(part, ones)], PLAIN, name="bert"), GENRES, tokenizer)
-    texts = [*titles.texts, "", "word", "ghost " * 500, "千と千尋"]
+    texts = [*titles.texts, "ghost " * 500, "千と千尋", *hostile_texts(1000)]
     said = graph.predict(texts)
     assert np.abs(said - PLAIN(model.log_odds(texts))).max() < 1e-5
     assert np.abs(said - np.concatenate([graph.predict([text]) for text in texts])).max() < 1e-5

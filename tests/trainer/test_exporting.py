@@ -1,18 +1,16 @@
 """The exported graph says what the trained model says."""
 
-import random
-import unicodedata
-
 import numpy as np
 import onnx
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from trending_shared.features import compose_text, normalise_text
+from trending_shared.features import normalise_text
 from trending_shared.genres import GENRES
 from trending_shared.onnx_models import OnnxModel
 from trending_shared.testing.datasets import some_rows
+from trending_shared.testing.texts import hostile_texts
 from trending_trainer.exporting import OPSETS, Calibration, assemble, export_linear, export_trees
 from trending_trainer.sentences import EMBEDDING, export_sentences, fit_sentences
 from trending_trainer.training_set import TrainingSet
@@ -49,39 +47,6 @@ def titles() -> TrainingSet:
     return TrainingSet.of(pa.Table.from_pylist(some_rows(160, sure=False)))
 
 
-def hostile(count: int) -> list[str]:
-    """Texts as nobody writes them, composed as all texts are: each part may be anything."""
-    chance = random.Random(11)
-    alphabets = [
-        "abcdefghijklmnopqrstuvwxyz",
-        "ABCÀÉÎÕÜßæøłĐİıŞ",
-        "'’‘`´\"-–—_/\\|&%$#@!?.,;:()[]{}<>*~^=+",
-        " \t\n\r\u00a0\u2009\u200b\u202e\ufeff\u0000\u0007",
-        "千尋の神隠し映画電影한국영화кинематографالسينما",
-        "🎬🍿👨‍👩‍👧‍👦🏳️‍🌈\U0001f1ef\U0001f1f5",
-        "\u0301\u0308\u0327\u20dd",
-        "0123456789٣४",
-    ]
-    words = ["ghost", "haunted", "silly", "heist", "can't", "x's", "don't", "kind_film", "café"]
-    texts = []
-    for number in range(count):
-        parts = []
-        for _ in range(chance.choice([0, 1, 3, 10, 40])):
-            if chance.random() < 0.4:
-                parts.append(chance.choice(words))
-            else:
-                letters = "".join(chance.sample(alphabets, k=chance.randrange(1, 3)))
-                parts.append("".join(chance.choices(letters, k=chance.randrange(1, 9))))
-        plot = chance.choice([" ", "", "'"]).join(parts)
-        if number % 1000 == 0:
-            plot = " ".join(chance.choices(words, k=10_000))
-        if number % 7 == 0:
-            plot = unicodedata.normalize("NFD", plot)
-        kind = chance.choice(["film", "show", None])
-        texts.append(compose_text(name=chance.choice([*words, ""]), plot=plot, kind=kind))
-    return texts
-
-
 Words = LinearModel | TreeModel
 
 
@@ -111,13 +76,6 @@ def test_the_graph_gives_the_probabilities_of_the_model(model: Words, graph: Onn
     assert np.abs(said - native(model, texts)).max() < 2e-6
     spread = said[:, HORROR]
     assert spread.min() < 0.2 < 0.8 < spread.max()  # agreement on nothing would be no proof
-
-
-def test_ten_thousand_hostile_texts_get_the_same_answers(model: Words, graph: OnnxModel) -> None:
-    texts = hostile(10_000)
-    assert len(set(texts)) > 5000
-    assert max(map(len, texts)) > 50_000
-    assert np.abs(graph.predict(texts) - native(model, texts)).max() < 2e-6
 
 
 def test_a_text_gets_the_same_answer_alone_and_in_company(graph: OnnxModel) -> None:
@@ -179,6 +137,6 @@ def test_a_graph_may_read_words_and_meaning_at_once(encoder: object) -> None:
     graph = OnnxModel.load(
         assemble([(export_linear(words), ALL), (part, ALL)], PLAIN, name="both"), GENRES, tokenizer
     )
-    texts = [*titles().unseen.texts, *AWKWARD, *hostile(100)]
+    texts = [*titles().unseen.texts, *AWKWARD, *hostile_texts(100)]
     wanted = PLAIN(words.log_odds(texts) + meaning.log_odds(texts))
     assert np.abs(graph.predict(texts) - wanted).max() < 2e-5

@@ -36,7 +36,6 @@ _COLUMNS = (
     *("title_id", "source", "source_id", "kind", "name", "year", "genres", "plot", "countries"),
     *("language", "reviews", "rating_count"),
 )
-_TOLD = ("name", "plot", "kind", "countries", "reviews")
 
 
 def split_key(name: str) -> str:
