@@ -15,6 +15,7 @@ from trending_shared.evaluation import (
     Evaluation,
     average_precisions,
     compare,
+    compare_macro_f1,
     decide,
     evaluate,
 )
@@ -183,6 +184,11 @@ def test_a_difference_is_surer_than_either_score() -> None:
     assert difference.high - difference.low < (alone.high - alone.low) / 3
 
 
+def test_the_difference_in_macro_f1_alone_is_the_same() -> None:
+    good, bad = some_answers(skill=2.5), some_answers(skill=2.0)
+    assert compare_macro_f1(good, bad) == compare(good, bad, {}).macro_f1
+
+
 def test_a_model_equals_itself_exactly() -> None:
     found = compare(some_answers(), some_answers(), {})
     assert (found.macro_f1.value, found.macro_f1.interval.low, found.macro_f1.better) == (0, 0, 0)
@@ -191,6 +197,8 @@ def test_a_model_equals_itself_exactly() -> None:
 def test_answers_to_other_titles_cant_be_compared() -> None:
     with pytest.raises(ValueError, match="same titles"):
         compare(some_answers(100), some_answers(101), {})
+    with pytest.raises(ValueError, match="same titles"):
+        compare_macro_f1(some_answers(100), some_answers(101))
 
 
 # ---------------------------------------------------------------- slices
