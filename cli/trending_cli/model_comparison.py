@@ -14,7 +14,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trending_shared.datasets import read_dataset, read_manifest
 from trending_shared.errors import ModelNotFound, Rejected
@@ -26,6 +26,7 @@ from trending_shared.evaluation import (
     Difference,
     Evaluation,
     compare,
+    compare_macro_f1,
     evaluate,
 )
 from trending_shared.onnx_models import load_bundle
@@ -39,6 +40,10 @@ _UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error),
 )
 """What NumPy raises for a file that isn't one of its own."""
+
+
+class EvaluationIncomplete(Rejected):
+    """A manifest's metrics aren't a whole evaluation."""
 
 
 class AnswersDamaged(Rejected):
@@ -89,6 +94,18 @@ class KeptAnswers:
             self.probabilities[rows],
             {name: values[rows] for name, values in self.slices.items()},
         )
+
+
+def read_evaluation(manifest: Manifest) -> Evaluation:
+    """What a model's training measured; raises `EvaluationIncomplete`."""
+    try:
+        return Evaluation.model_validate(manifest.metrics)
+    except ValidationError as error:
+        lacking = sorted({".".join(map(str, each["loc"])) for each in error.errors()})
+        raise EvaluationIncomplete(
+            f"the evaluation of {manifest.name} {manifest.version} lacks {', '.join(lacking)}: it "
+            "was measured by another version of the trainer; train anew, `trending models train`"
+        ) from error
 
 
 def read_answers(registry: ModelRegistry, manifest: Manifest) -> KeptAnswers:
@@ -148,6 +165,27 @@ def compare_kept(registry: ModelRegistry, one: Manifest, other: Manifest) -> Mod
         ModelNotFound, AnswersDamaged: see `read_answers`.
         TooFewTitles: the two share fewer than `MIN_TITLES`.
     """
+    try:
+        ours, theirs, titles = _common(registry, one, other)
+    except TooFewTitles as error:
+        raise TooFewTitles(
+            f"{error}. With --dataset ID both answer the test split of a dataset that a model was "
+            f"trained on: {one.version} was on {one.dataset_id}, {other.version} on "
+            f"{other.dataset_id}; `trending models list` shows others"
+        ) from error
+    return _compared(one, other, ours, theirs.probabilities, titles)
+
+
+def compare_kept_macro_f1(registry: ModelRegistry, one: Manifest, other: Manifest) -> Difference:
+    """The difference in macro-F1 of `compare_kept`, and nothing else; it raises as that does."""
+    ours, theirs, _ = _common(registry, one, other)
+    return compare_macro_f1(*_answers(one, other, ours, theirs.probabilities))
+
+
+def _common(
+    registry: ModelRegistry, one: Manifest, other: Manifest
+) -> tuple[KeptAnswers, KeptAnswers, str]:
+    """What both answered of the titles that they share, and which these are, in words."""
     _check_genres(one, other)
     ours, theirs = read_answers(registry, one), read_answers(registry, other)
     counts = len(ours.title_ids), len(theirs.title_ids)
@@ -158,10 +196,7 @@ def compare_kept(registry: ModelRegistry, one: Manifest, other: Manifest) -> Mod
     if rows < MIN_TITLES:
         raise TooFewTitles(
             f"{rows} titles are in the test splits of both with the same labels, of {counts[0]} "
-            f"and {counts[1]}; {MIN_TITLES} are needed. With --dataset ID both answer the test "
-            f"split of a dataset that a model was trained on: {one.version} was on "
-            f"{one.dataset_id}, {other.version} on {other.dataset_id}; `trending models list` "
-            "shows others"
+            f"and {counts[1]}; {MIN_TITLES} are needed"
         )
     if counts == (rows, rows):
         titles = f"the {rows} titles that both were measured on"
@@ -170,7 +205,7 @@ def compare_kept(registry: ModelRegistry, one: Manifest, other: Manifest) -> Mod
             f"{rows} titles that are in the test splits of both with the same labels, "
             f"of {counts[0]} and {counts[1]}"
         )
-    return _compared(one, other, ours, theirs.probabilities, titles)
+    return ours, theirs, titles
 
 
 def compare_anew(
@@ -241,10 +276,7 @@ def _compared(
     titles: str,
 ) -> ModelsComparison:
     """Args: `probabilities` are the other's, (n, g), of the titles of `ours`."""
-    answers = [
-        Answers(ours.labels, said, manifest.thresholds, manifest.labels)
-        for manifest, said in ((one, ours.probabilities), (other, probabilities))
-    ]
+    answers = _answers(one, other, ours, probabilities)
     comparison = compare(answers[0], answers[1], ours.slices)
     better = {1: one.version, -1: other.version}.get(sign(comparison.macro_f1))
     return ModelsComparison(
@@ -259,6 +291,15 @@ def _compared(
             manifest.version: evaluate(each, ours.slices)
             for manifest, each in zip((one, other), answers, strict=True)
         },
+    )
+
+
+def _answers(
+    one: Manifest, other: Manifest, ours: KeptAnswers, probabilities: NDArray[np.floating]
+) -> tuple[Answers, Answers]:
+    return (
+        Answers(ours.labels, ours.probabilities, one.thresholds, one.labels),
+        Answers(ours.labels, probabilities, other.thresholds, other.labels),
     )
 
 

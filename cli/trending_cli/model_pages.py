@@ -1,4 +1,4 @@
-"""Pages about models: the report of one, and two beside each other. Pure; see `trending_cli.pages`.
+"""Pages about models: of one, of two, and of all of a dataset. Pure; see `trending_cli.pages`.
 
 All that a report shows is in the model's manifest.
 """
@@ -9,12 +9,19 @@ from functools import cache
 from typing import Any
 
 from jinja2 import Template
-from pydantic import ValidationError
 
+from trending_cli.leaderboard import Leaderboard, Standing
 from trending_cli.model_comparison import ModelsComparison, sign
 from trending_cli.pages import template
-from trending_shared.errors import Rejected
-from trending_shared.evaluation import MIN_SLICE, MIN_SUPPORT, Difference, Evaluation, Interval
+from trending_cli.scatter import Point, scatter
+from trending_shared.evaluation import (
+    MIN_SLICE,
+    MIN_SUPPORT,
+    Difference,
+    Evaluation,
+    Interval,
+    SliceScore,
+)
 from trending_shared.registry import Manifest
 
 _UNTOLD: dict[str, Any] = {
@@ -26,21 +33,7 @@ _UNTOLD: dict[str, Any] = {
 }
 """What a manifest's metrics may lack."""
 
-
-class EvaluationIncomplete(Rejected):
-    """A manifest's metrics aren't a whole evaluation."""
-
-
-def read_evaluation(manifest: Manifest) -> Evaluation:
-    """What a model's training measured; raises `EvaluationIncomplete`."""
-    try:
-        return Evaluation.model_validate(manifest.metrics)
-    except ValidationError as error:
-        lacking = sorted({".".join(map(str, each["loc"])) for each in error.errors()})
-        raise EvaluationIncomplete(
-            f"the evaluation of {manifest.name} {manifest.version} lacks {', '.join(lacking)}: it "
-            "was measured by another version of the trainer; train anew, `trending models train`"
-        ) from error
+_WORST = 3  # slices of each
 
 
 def write_model_page(manifest: Manifest, evaluation: Evaluation) -> str:
@@ -71,6 +64,25 @@ def write_comparison_page(found: ModelsComparison, one: Manifest, other: Manifes
     )
 
 
+def write_leaderboard_page(board: Leaderboard) -> str:
+    standings = board.standings
+    evaluations = [each.evaluation for each in standings]
+    differences = [each.to_first for each in standings if each.to_first]
+    ends = [end for each in differences for end in (each.interval.low, each.interval.high)]
+    points = [point for point in map(_point, standings) if point]
+    return _template("leaderboard.html").render(
+        board=board,
+        first=standings[0],
+        scatter=scatter(points) if points else None,
+        top=_step_up(max(each.macro_f1_interval.high for each in evaluations), 0.1),
+        behind=-_step_up(-min(ends, default=0.0), 0.05),
+        ahead=_step_up(max(ends, default=0.0), 0.05),
+        worst={each.version: _worst_slices(each.evaluation) for each in standings},
+        min_slice=MIN_SLICE,
+        min_support=MIN_SUPPORT,
+    )
+
+
 @cache
 def _template(name: str) -> Template:
     return template(
@@ -84,6 +96,7 @@ def _template(name: str) -> Template:
         milliseconds=lambda seconds: f"{1000 * seconds:.3g} ms",
         size=_size,
         at=_at,
+        curly=lambda text: text.replace("'", "’"),
     )
 
 
@@ -94,7 +107,30 @@ def _interval(interval: Interval) -> str:
 def _widest(differences: Iterable[Difference]) -> float:
     """How far from zero an axis must go for all of these: the next twentieth."""
     ends = [end for each in differences for end in (each.interval.low, each.interval.high)]
-    return max(math.ceil(max(map(abs, ends), default=0.0) * 20), 1) / 20
+    return _step_up(max(map(abs, ends), default=0.0), 0.05)
+
+
+def _step_up(value: float, step: float) -> float:
+    """The next multiple of a step, at least one."""
+    return round(max(math.ceil(value / step), 1) * step, 9)
+
+
+def _worst_slices(evaluation: Evaluation) -> list[tuple[str, str, SliceScore]]:
+    found = [
+        (dimension, value, score)
+        for dimension, values in evaluation.slices.items()
+        for value, score in values.items()
+    ]
+    return sorted(found, key=lambda each: each[2].macro_f1)[:_WORST]
+
+
+def _point(standing: Standing) -> Point | None:
+    """None if its time wasn't measured."""
+    evaluation, seconds = standing.evaluation, standing.cost.latency_seconds
+    interval = evaluation.macro_f1_interval
+    if not seconds:
+        return None
+    return Point(standing.label, 1000 * seconds, evaluation.macro_f1, interval.low, interval.high)
 
 
 def _size(count: float) -> str:

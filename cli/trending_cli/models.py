@@ -30,6 +30,7 @@ from trending_shared.storage import ObjectStore
 from trending_shared.topics import all_event_topics, ensure_topics
 
 if TYPE_CHECKING:
+    from trending_cli.leaderboard import Leaderboard
     from trending_cli.model_comparison import ModelsComparison
     from trending_shared.evaluation import Difference
 
@@ -123,7 +124,8 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write a page with plots of how good a model is; with --json, print its evaluation."""
-    from trending_cli.model_pages import read_evaluation, write_model_page  # NumPy and Jinja2
+    from trending_cli.model_comparison import read_evaluation  # NumPy
+    from trending_cli.model_pages import write_model_page  # Jinja2
 
     common = clients.settings()
     manifest = _manifest(_registry(common), model, version)
@@ -135,6 +137,104 @@ def report(
         print_json(evaluation)
     else:
         console.print(shown(f"the page: {file}"), soft_wrap=True)
+
+
+@app.command()
+def leaderboard(
+    dataset: Annotated[
+        str | None, typer.Option(help="Its id; that of the newest model if left out.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="What decided who was a test title: title, source-id or time; as the newest "
+            "model's if left out."
+        ),
+    ] = None,
+    model: NameOption = "genres",
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show all models of a dataset side by side, best first, and draw them on a page."""
+    from trending_cli.leaderboard import rank  # NumPy
+    from trending_cli.model_pages import write_leaderboard_page  # Jinja2
+
+    common = clients.settings()
+    with errors.status("comparing"):
+        board = rank(_registry(common), model, dataset_id=dataset, split=split)
+    name = f"{board.dataset_id}-{board.split}.html"
+    file = output or (None if as_json else common.home / "models" / name)
+    if file:
+        _write(file, write_leaderboard_page(board))
+    if as_json:
+        print_json(board)
+    else:
+        _print_leaderboard(board)
+        console.print(shown(f"the page: {file}"), soft_wrap=True)
+
+
+def _print_leaderboard(board: "Leaderboard") -> None:
+    scores = [
+        [
+            each.algorithm,
+            each.version,
+            "champion" if each.champion else "",
+            f"{each.evaluation.macro_f1:.4f}",
+            f"{each.evaluation.macro_f1_interval.low:.3f} to "
+            f"{each.evaluation.macro_f1_interval.high:.3f}",
+        ]
+        for each in board.standings
+    ]
+    scores += [[name, "", "", f"{score:.4f}", ""] for name, score in board.baselines.items()]
+    print_table(
+        f"models of dataset {board.dataset_id}, split by {board.split}",
+        ["family", "version", "alias", "macro-F1", "95 %"],
+        scores,
+    )
+    differences = [
+        [
+            each.label,
+            f"{each.to_first.value:+.4f}",
+            f"{each.to_first.interval.low:+.3f} to {each.to_first.interval.high:+.3f}",
+            each.against_first,
+        ]
+        for each in board.standings
+        if each.to_first
+    ]
+    if differences:
+        print_table(
+            f"macro-F1 minus that of {board.standings[0].label}, on the same titles",
+            ["family", "difference", "95 %", ""],
+            differences,
+        )
+    others = [
+        [
+            each.label,
+            f"{each.evaluation.micro_f1:.3f}",
+            f"{each.evaluation.mean_average_precision:.3f}",
+            f"{each.evaluation.calibration.ece:.4f}",
+            _number(each.cost.latency_seconds, 1e3, "{:.2f}"),
+            _number(each.cost.onnx_bytes, 1e-6, "{:.1f}"),
+            _number(each.cost.fit_seconds, 1, "{:,.0f}"),
+            _number(each.cost.peak_bytes, 1e-6, "{:,.0f}"),
+        ]
+        for each in board.standings
+    ]
+    print_table(
+        "other scores, and what a text, the graph and the fit take",
+        ["family", "micro-F1", "mAP", "ECE", "ms", "MB", "fit, s", "peak, MB"],
+        others,
+    )
+    for each in board.standings:
+        if each.untold:
+            console.print(shown(f"{each.label} is not compared: {each.untold}"), soft_wrap=True)
+    for version, why in board.left_out.items():
+        console.print(shown(f"{version} is left out: {why}"), soft_wrap=True)
+    console.print(shown(board.verdict), style="bold", soft_wrap=True)
+
+
+def _number(value: float | None, factor: float, form: str) -> str | None:
+    return None if value is None else form.format(value * factor)
 
 
 @app.command()

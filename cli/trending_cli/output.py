@@ -19,7 +19,10 @@ errors = Console(stderr=True)
 
 _COPIED = {"needs", "prediction", "version"}  # columns of names that are to be copied whole
 _NUMBERS = frozenset(
-    ("partition", "partitions", "offset", "lag", "records", "titles", "given", "count")
+    (
+        *("partition", "partitions", "offset", "lag", "records", "titles", "given", "count"),
+        *("ms", "MB", "fit, s", "peak, MB"),
+    )
 )
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]

@@ -1,4 +1,4 @@
-"""What is shown of models: the page of one, and two beside each other."""
+"""What is shown of models: the page of one, two beside each other, and all of a dataset."""
 
 import hashlib
 import io
@@ -15,8 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from trending_cli.model_comparison import ModelsComparison, compare_kept
-from trending_cli.model_pages import read_evaluation, write_comparison_page, write_model_page
+from trending_cli.leaderboard import Leaderboard, rank
+from trending_cli.model_comparison import ModelsComparison, compare_kept, read_evaluation
+from trending_cli.model_pages import (
+    write_comparison_page,
+    write_leaderboard_page,
+    write_model_page,
+)
 from trending_shared.datasets import DatasetFile, DatasetManifest, manifest_key, rows_key
 from trending_shared.evaluation import UNKNOWN, Answers, Evaluation, compare, evaluate
 from trending_shared.features import RECIPE
@@ -255,11 +260,13 @@ def register(
     content: bytes | None = None,
     likely: float = 0.9,
     dataset_id: str = "0123456789abcdef",
+    **changes: Any,
 ) -> Manifest:
     """A model with kept answers; another `likely` is another model."""
     files = {"answers.npz": npz(answers) if content is None else content}
     graph = a_graph(WORDS, likely=likely)
-    manifest = a_model(answers, algorithm=f"words {likely}", dataset_id=dataset_id).model_copy(
+    fields = {"algorithm": f"words {likely}", "dataset_id": dataset_id} | changes
+    manifest = a_model(answers, **fields).model_copy(
         update={
             "version": a_manifest(graph, labels=GENRES).version,
             "onnx_sha256": hashlib.sha256(graph).hexdigest(),
@@ -453,3 +460,180 @@ def test_both_answer_the_test_split_of_a_dataset(offline: Any) -> None:
     assert "models train --dataset fedcba9876543210" in said
     a_dataset(offline, texts, recipe="another-1")
     assert "are by another-1" in offline.run(*compared, "0123456789abcdef", status=1).stderr
+
+
+# ---------------------------------------------------------------- all models of a dataset
+
+MIDDLING = some_answers(skill=1.9, seed=2)
+LATER = datetime(2026, 11, 3, tzinfo=UTC)
+
+
+def three_models(terminal: Any) -> tuple[Manifest, Manifest, Manifest]:
+    """Registered worst first: a good one, one that may be as good, and a bad one."""
+    bad = register(terminal, BAD, likely=0.8, algorithm=HOSTILE)
+    middling = register(terminal, MIDDLING, likely=0.7, algorithm="words")
+    return register(terminal, GOOD, algorithm="words"), middling, bad
+
+
+def test_models_of_a_dataset_stand_best_first_and_say_what_is_sure(offline: Any) -> None:
+    good, middling, bad = three_models(offline)
+    registry = registry_of(offline)
+    registry.move("genres", middling.version, expected=None, reasons=(), moved_by="test", at=LATER)
+    board = Leaderboard.model_validate(offline.json("models", "leaderboard"))
+    assert board == rank(registry, "genres")
+    assert [each.version for each in board.standings] == [
+        *(good.version, middling.version, bad.version)
+    ]
+    assert [each.champion for each in board.standings] == [False, True, False]
+    assert [each.label for each in board.standings] == [
+        *(f"words {good.version[:6]}", f"words {middling.version[:6]}", HOSTILE)
+    ]
+    assert [each.against_first for each in board.standings] == [
+        *("", "can't be told", "surely worse")
+    ]
+    assert [each.to_first for each in board.standings] == [
+        None,
+        *(compare(each, GOOD, {}).macro_f1 for each in (MIDDLING, BAD)),
+    ]
+    assert [each.evaluation for each in board.standings] == [
+        *map(read_evaluation, (good, middling, bad))
+    ]
+    assert board.baselines == {HOSTILE: 0.2321, "the most frequent genre": 0.0412}
+    assert not board.surely_best
+    assert board.verdict == (
+        f"words {good.version[:6]} is first, with a macro-F1 of {good.metrics['macro_f1']:.3f}, "
+        f"but whether it is better than words {middling.version[:6]} can't be told; it is surely "
+        "better than the other one"
+    )
+    assert board.standings[0].cost.model_dump() == {
+        "latency_seconds": 0.0123,
+        "onnx_bytes": good.onnx_bytes,
+        "fit_seconds": 12.3,
+        "peak_bytes": 512_000_000,
+    }
+
+
+def test_the_leaderboard_is_printed_and_written(offline: Any) -> None:
+    good, _, bad = three_models(offline)
+    registry = registry_of(offline)
+    registry.move("genres", bad.version, expected=None, reasons=(), moved_by="test", at=LATER)
+    said = offline.run("models", "leaderboard").stdout
+    board = rank(registry, "genres")
+    file = offline.home / "models" / "0123456789abcdef-title.html"
+    assert str(file) in said
+    assert file.read_text(encoding="utf-8") == write_leaderboard_page(board)
+    lines = said.splitlines()
+    assert [bad.version in line for line in lines if "champion" in line] == [True]
+    macro, worse = board.standings[2].evaluation, board.standings[2].to_first
+    assert worse is not None
+    for line in (
+        (bad.version, f"{macro.macro_f1:.4f}", f"{macro.macro_f1_interval.low:.3f} to "),
+        (f"{worse.value:+.4f}", f"{worse.interval.low:+.3f} to ", "surely worse"),
+        ("the most frequent genre", "0.0412"),
+        (f"{good.metrics['calibration']['ece']:.4f}", "12.30", "512"),
+    ):
+        assert any(all(word in found for word in line) for found in lines)
+    assert board.verdict in said
+
+    file.unlink()
+    offline.json("models", "leaderboard")
+    assert not file.exists()
+    other = offline.home / "else" / "where.html"
+    offline.json("models", "leaderboard", "--output", other)
+    assert other.read_text(encoding="utf-8") == write_leaderboard_page(board)
+
+
+def test_the_leaderboard_shows_what_was_measured_and_no_markup(offline: Any) -> None:
+    three_models(offline)
+    board = rank(registry_of(offline), "genres")
+    page = write_leaderboard_page(board)
+    assert_harmless(page)
+    [heat] = re.findall('<table class="heat roomy">(.*?)</table>', page, re.DOTALL)
+    rows = rows_of(heat)
+    assert len(rows) == len(GENRES)  # one of no title is left out, and there is the head
+    for genre, shown in rows.items():
+        if genre == "genre":
+            continue
+        scores = [each.evaluation.genres[genre] for each in board.standings]
+        assert shown == [[str(scores[0].support), *(f"{score.f1:.2f}" for score in scores)]]
+    [highest] = re.findall('scope="row">Drama</th>.*?<b>([0-9.]+)</b>', heat, re.DOTALL)[:1]
+    drama = max(each.evaluation.genres["Drama"].f1 for each in board.standings)
+    assert highest == f"{drama:.2f}"
+    assert "Of no title: Anime." in page
+    [top] = re.findall(r"<span>([\d.]+)</span></div></td>", page)[:1]
+    for each in board.standings:
+        macro = each.evaluation.macro_f1
+        assert f'cx="{100 * macro / float(top):.2f}%"' in page
+        assert f"ECE {each.evaluation.calibration.ece:.4f}" in page
+        for bin in each.evaluation.calibration.bins:
+            assert f'cx="{52 + 420 * bin.said:.1f}" cy="{350 - 340 * bin.true:.1f}"' in page
+        worst = min(each.evaluation.slices["kind"].values(), key=lambda slice: slice.macro_f1)
+        assert f"{worst.macro_f1:.3f}" in page.split('id="slices"')[1]
+    for once in ("0123456789abcdef", board.standings[0].training_id, "12.3 ms", "512 MB"):
+        assert once in page
+
+
+def test_a_model_is_plotted_by_its_time(offline: Any) -> None:
+    three_models(offline)
+    page = write_leaderboard_page(rank(registry_of(offline), "genres"))
+    [plot] = re.findall('aria-label="Milliseconds a text.*?</svg>', page, re.DOTALL)
+    assert plot.count("<circle") == 3
+    assert "&lt;script&gt;alert(1)" in plot
+    assert "12.3 and 0." in plot
+
+
+def test_only_models_of_one_dataset_and_split_stand_beside_each_other(offline: Any) -> None:
+    by_time = metrics_of(GOOD) | {"split": "time"}
+    timed = register(offline, GOOD, metrics=by_time)
+    titled = register(offline, GOOD, likely=0.8, created_at=LATER)
+    other = register(offline, GOOD, likely=0.7, dataset_id="another")
+
+    def shown(*options: str) -> list[str]:
+        return [
+            each["version"] for each in offline.json("models", "leaderboard", *options)["standings"]
+        ]
+
+    assert shown() == [titled.version]
+    assert shown("--split", "time") == [timed.version]
+    assert shown("--dataset", "another") == [other.version]
+    said = offline.run("models", "leaderboard", "--dataset", "another", "--split", "time", status=3)
+    assert "no model of genres of dataset another, split by time" in said.stderr
+    assert "is the only model" in offline.run("models", "leaderboard").stdout
+
+
+def test_what_cant_be_shown_or_compared_is_named(offline: Any) -> None:
+    """One was measured by an older trainer, one on other titles, one has lost its answers."""
+    registry = registry_of(offline)
+    old = promote(registry, a_graph(likely=0.3))
+    assert "lacks confusions" in offline.run("models", "leaderboard", status=1).stderr
+    good = register(offline, GOOD)
+    lost = register(offline, BAD, likely=0.8)
+    few = register(offline, MIDDLING, content=npz(MIDDLING, first=200), likely=0.7)
+    (offline.home / "store" / "models" / "genres" / lost.version / "answers.npz").unlink()
+    board = rank(registry, "genres")
+    assert [each.version for each in board.standings] == [good.version, few.version, lost.version]
+    assert list(board.left_out) == [old.version]
+    assert not board.surely_best
+    said = offline.run("models", "leaderboard").stdout
+    page = write_leaderboard_page(board)
+    for told in (
+        "words 0.7 is not compared: 0 titles are in the test splits of both with the same labels",
+        f"words 0.8 is not compared: genres {lost.version} has no answers.npz",
+        f"{old.version} is left out: the evaluation of genres {old.version} lacks confusions",
+    ):
+        assert told in said
+        assert told.partition(": ")[2] in page
+
+
+def test_a_leaderboard_of_models_that_tell_little_has_a_page_too(offline: Any) -> None:
+    bare = evaluate(some_answers(20), {}, resamples=10).model_dump(mode="json")
+    register(offline, some_answers(20), metrics=bare)
+    board = rank(registry_of(offline), "genres")
+    page = write_leaderboard_page(board)
+    assert "Milliseconds a text" not in page
+    assert "No slice has 50 titles." in page
+    assert "the only model" in offline.run("models", "leaderboard").stdout
+
+
+def test_without_any_model_there_is_no_leaderboard(offline: Any) -> None:
+    assert "no model of genres" in offline.run("models", "leaderboard", status=3).stderr
