@@ -90,7 +90,8 @@ compare: $(VENV)/installed-dev ## every family of models side by side (CATALOGUE
 	rm -rf .trending/compare/store && mkdir -p .trending/compare
 	$(if $(CATALOGUE),$(BIN)/python -m pipeline.snapshots clean "$(CATALOGUE)" .trending/compare/store,$(BIN)/python -m pipeline.demo_store .trending/compare/store)
 	$(if $(CATALOGUE),$(BIN)/python -m pipeline.snapshots features .trending/compare/store)
-	STORE_URL=file://$(CURDIR)/.trending/compare/store $(BIN)/python -m trending_trainer.comparing .trending/compare/models $(ARGS)
+	STORE_URL=file://$(CURDIR)/.trending/compare/store $(BIN)/python -m trending_trainer.comparing .trending/compare/models $(filter-out --json,$(ARGS)) > .trending/compare/compared
+	STORE_URL=file://$(CURDIR)/.trending/compare/models $(BIN)/trending models leaderboard $$(< .trending/compare/compared) --output .trending/compare/leaderboard.html $(filter --json,$(ARGS))
 
 bench: $(VENV)/installed-bench ## events, requests and pages a second, one table
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,6 +1,5 @@
 """Every family on one dataset, by one command."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -21,36 +20,45 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     return ObjectStore.at((tmp_path / "store").as_uri())
 
 
-def test_families_stand_side_by_side_and_their_bundles_can_be_looked_at(
+def compared(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Compare; the options that are printed last."""
+    assert main([str(folder), *QUICK, *arguments]) == 0
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+def kept(folder: Path) -> ModelRegistry:
+    return ModelRegistry(ObjectStore.at(folder.as_uri()))
+
+
+def test_every_family_leaves_a_bundle_that_can_be_looked_at(
     store: ObjectStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cut_dataset(store, "one", some_rows())
-    assert main([str(tmp_path / "models"), *QUICK]) == 0
-    printed = capsys.readouterr().out.splitlines()
-    lines = printed[next(n for n, line in enumerate(printed) if line.startswith("family ")) :]
-    assert lines[0].split()[:2] == ["family", "macro-F1"]
-    scores = [float(line.split()[1]) for line in lines[1:3]]
-    assert scores == sorted(scores, reverse=True)
-    assert {line.split()[0] for line in lines[1:3]} == {"tfidf-logreg", "tfidf-xgboost"}
-    assert any(line.startswith("keywords") for line in lines[3:])
-    registry = ModelRegistry(ObjectStore.at((tmp_path / "models").as_uri()))
-    kept = registry.versions("genres")
-    assert {one.metrics["split"] for one in kept} == {"title"}
+    dataset = cut_dataset(store, "one", some_rows())
+    said = compared(tmp_path / "models", capsys)
+    assert said == f"--dataset {dataset.dataset_id} --split title"
+    registry = kept(tmp_path / "models")
+    bundles = registry.versions("genres")
+    assert {one.algorithm for one in bundles} == {"tfidf-logreg", "tfidf-xgboost"}
+    for one in bundles:
+        assert (one.dataset_id, one.metrics["split"]) == (dataset.dataset_id, "title")
+        assert "keywords" in one.metrics["baselines"]
     assert registry.pointer("genres") is None
     assert store.keys("models") == []
 
 
-def test_another_split_has_other_test_titles(
+def test_another_split_has_other_test_titles_and_says_so(
     store: ObjectStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Also of one that is compared again, whose bundles are older than the other's."""
     cut_dataset(store, "one", some_rows())
-    rows = {}
-    for split in ("title", "time"):
-        assert main([str(tmp_path / split), *QUICK, "--split", split, "--json"]) == 0
-        (first, *_) = json.loads(capsys.readouterr().out.splitlines()[-1])
-        assert first["metrics"]["split"] == split
-        rows[split] = first["metrics"]["rows"]
+    for split in ("title", "time", "title"):
+        said = compared(tmp_path / "models", capsys, "--split", split)
+        assert said.endswith(f" --split {split}")
+    bundles = kept(tmp_path / "models").versions("genres")
+    rows = {one.metrics["split"]: one.metrics["rows"] for one in bundles}
+    assert len(bundles) == 4
     assert rows["time"] == 30
+    assert rows["title"] != 30
 
 
 def test_a_comparison_that_was_stopped_goes_on(

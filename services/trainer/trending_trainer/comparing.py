@@ -3,15 +3,17 @@
 Reads a dataset from the store and leaves bundles of all families in a registry of its own below
 FOLDER, where `trending models` finds them (`STORE_URL=file://FOLDER`); nothing is promoted, and the
 champion isn't asked. What a family came to is kept there too: a comparison that was killed goes on.
+
+Prints the options with which `trending models leaderboard` shows what was compared, and nothing
+else. A bundle that was there before keeps its time, so the newest may be another comparison's.
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 from uuid import NAMESPACE_URL, uuid5
 
 from trending_shared.clock import SystemClock
@@ -28,13 +30,11 @@ from trending_trainer.studies import Studies
 from trending_trainer.tracking import Tracker
 from trending_trainer.training_set import Split
 
-COLUMNS = ("family", "macro-F1", "95 %", "micro-F1", "mAP", "ECE", "ms", "MB", "s", "peak MB")
-
 
 def compare_families(
     settings: TrainerSettings, folder: Path, *, dataset: str, families: Sequence[str], split: Split
 ) -> list[Manifest]:
-    """Fit, evaluate and keep each family and the blend; the manifests, best macro-F1 first.
+    """Fit, evaluate and keep each family and the blend; their manifests.
 
     Raises:
         Rejected: there is no such dataset, or nothing can be learned from it.
@@ -72,47 +72,13 @@ def compare_families(
     made = fitting.make(request, StoredWorkspace(target, f"work/{name}-{settings.code_version}"))
     for one in made:
         fitting.register(one)
-    return sorted(
-        (one.manifest for one in made), key=lambda one: one.metrics["macro_f1"], reverse=True
-    )
-
-
-def table(manifests: Sequence[Manifest]) -> str:
-    """What was found, as lines of equal columns."""
-    rows: list[Sequence[str]] = [COLUMNS]
-    for manifest in manifests:
-        of: dict[str, Any] = manifest.metrics
-        interval = of["macro_f1_interval"]
-        rows.append(
-            (
-                manifest.algorithm,
-                f"{of['macro_f1']:.4f}",
-                f"{interval['low']:.4f}-{interval['high']:.4f}",
-                f"{of['micro_f1']:.4f}",
-                f"{of['mean_average_precision']:.4f}",
-                f"{of['calibration']['ece']:.4f}",
-                f"{of['latency_seconds'] * 1000:.2f}",
-                f"{manifest.onnx_bytes / 1e6:.1f}",
-                f"{of['fit_seconds']:.0f}",
-                f"{of['peak_bytes'] / 1e6:.0f}",
-            )
-        )
-    for name, score in manifests[0].metrics["baselines"].items():
-        rows.append((name, f"{score:.4f}", *[""] * (len(COLUMNS) - 2)))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if index == 0 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    return [one.manifest for one in made]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m trending_trainer.comparing",
-        description="Fit every family on one dataset and show them side by side.",
+        description="Fit every family on one dataset; see `trending models leaderboard`.",
     )
     parser.add_argument("folder", type=Path, help="where bundles and unfinished work are kept")
     parser.add_argument("--dataset", default="newest", help="its id (default: the newest)")
@@ -124,7 +90,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--split", choices=get_args(Split), default="title", help="what decides who is a test title"
     )
-    parser.add_argument("--json", action="store_true", help="the manifests instead of a table")
     asked = parser.parse_args(arguments)
     os.environ["TRAINER_FAMILIES"] = asked.families
     try:
@@ -142,10 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command goes on from here\n")
         return 130
-    if asked.json:
-        sys.stdout.write(json.dumps([one.model_dump(mode="json") for one in found]) + "\n")
-    else:
-        sys.stdout.write(f"{table(found)}\n")
+    sys.stdout.write(f"--dataset {found[0].dataset_id} --split {asked.split}\n")
     return 0
 
 
