@@ -87,7 +87,7 @@ test-feast: $(VENV)/installed-dev $(FEAST)/installed ## the demo's features thro
 	$(BIN)/python -m pytest -m feast tests/feast $(ARGS)
 
 compare: $(VENV)/installed-dev ## every family of models side by side (CATALOGUE=file.csv for another than the demo's)
-	rm -rf .trending/compare/store && mkdir -p .trending/compare
+	rm -rf .trending/compare/store/{tables,datasets} && mkdir -p .trending/compare
 	$(if $(CATALOGUE),$(BIN)/python -m pipeline.snapshots clean "$(CATALOGUE)" .trending/compare/store,$(BIN)/python -m pipeline.demo_store .trending/compare/store)
 	$(if $(CATALOGUE),$(BIN)/python -m pipeline.snapshots features .trending/compare/store)
 	STORE_URL=file://$(CURDIR)/.trending/compare/store $(BIN)/python -m trending_trainer.comparing .trending/compare/models $(filter-out --json,$(ARGS)) > .trending/compare/compared

@@ -51,6 +51,7 @@ _LETTERS = str.maketrans(
 _UNREADABLE = re.compile(r"[^!-~]+")  # all but the visible ASCII characters
 _NOT_A_WORD = re.compile(r"[^a-z0-9]+")
 _WORD = re.compile(r"\w+")
+_FACTS = re.compile(r" ?\b(?:kind|country)_\w+")
 
 
 def normalise_text(text: str) -> str:
@@ -103,6 +104,11 @@ def compose_text(
     if takes.facts:
         facts = {_fact("kind", kind or ""), *(_fact("country", country) for country in countries)}
     return " ".join(filter(None, [*story, *sorted(facts, key=_kind_first)]))
+
+
+def without_facts(text: str) -> str:
+    """A composed text of a title whose kind and countries nobody knows."""
+    return _FACTS.sub("", text)
 
 
 def _fact(name: str, value: str) -> str:

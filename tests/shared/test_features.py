@@ -11,6 +11,7 @@ from trending_shared.features import (
     normalise_text,
     text_hash,
     text_statistics,
+    without_facts,
 )
 
 
@@ -114,6 +115,12 @@ def test_a_feature_takes_what_it_reads_and_misses_it_by_name() -> None:
     assert LIBRARY["name-plot-1"].of(title) == "a b"
     with pytest.raises(KeyError, match="kind"):
         LIBRARY["name-plot-kind-countries-1"].of(title)
+
+
+def test_without_facts_a_text_is_the_one_whose_facts_nobody_told() -> None:
+    for title in TOLD:
+        text = LIBRARY["name-plot-kind-countries-1"].of(title)
+        assert without_facts(text) == LIBRARY["name-plot-1"].of(title)
 
 
 def test_a_cost_is_of_the_middle_and_every_value_is_computed_once() -> None:

@@ -32,6 +32,7 @@ from trending_trainer.studies import Studies, Study, Trial
 from trending_trainer.tracking import Tracker
 from trending_trainer.training import Ready
 from trending_trainer.training_set import Terms
+from trending_trainer.words import LOGREG
 
 QUICK = ("keywords", "tfidf-logreg", "tfidf-xgboost")
 
@@ -312,7 +313,7 @@ def test_a_fit_takes_the_best_parameters_of_the_newest_study(store: ObjectStore)
     a_study(store, day=1, C=3.5)
     notes = Notes()
     model = linear(store, tracker=notes)
-    assert model.params == {"tfidf-logreg": {"C": 0.5, "kind_weight": 2.0}}
+    assert model.params == {"tfidf-logreg": {**LOGREG, "C": 0.5}}
     told = {"tfidf-logreg": {"study": newest.study_id, "trial": 1, "score": 0.6}}
     assert model.metrics["tuned"] == told
     (recorded,) = notes.recorded.values()

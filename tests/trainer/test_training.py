@@ -27,7 +27,7 @@ from trending_trainer.training import (
     ready_alone,
 )
 from trending_trainer.training_set import FOLDS, TrainingSet
-from trending_trainer.words import MIN_EXAMPLES, UNTRAINED_PROBABILITY, fit_logreg
+from trending_trainer.words import LOGREG, MIN_EXAMPLES, UNTRAINED_PROBABILITY, fit_logreg
 
 QUICK = ("tfidf-logreg", "tfidf-xgboost")
 HORROR, ANIME = GENRES.index("Horror"), GENRES.index("Anime")
@@ -144,7 +144,7 @@ def test_what_is_unknown_is_neither_learned_from_nor_does_it_tell_the_kind() -> 
     ]
     of = TrainingSet.of(pa.Table.from_pylist(rows))
     assert (of.labels[:, HORROR] == UNKNOWN).any()
-    model = fit_logreg(of.seen, {"C": 4.0, "kind_weight": 2.0})
+    model = fit_logreg(of.seen, LOGREG)
     film, show, neither = model.log_odds(
         [
             compose_text(name="New", plot="the haunted grave of a ghost", kind=kind)

@@ -207,3 +207,17 @@ def test_a_source_that_forbids_training_cant_be_permitted() -> None:
     terms = Terms.of({"tvmaze": entry}, permitted_sources=["tvmaze"])
     rows, left_out = terms.permitted(OF_SOURCES.slice(0, 1))
     assert (len(rows), left_out) == (0, {"CC-BY-SA-4.0": 1})
+
+
+def test_titles_may_be_read_again_as_if_their_facts_were_not_known() -> None:
+    titles = TrainingSet.of(pa.Table.from_pylist(some_rows(100)))
+    once, twice = titles.also_without_facts(0.0), titles.also_without_facts(1.0)
+    assert list(once.texts) == list(titles.texts)
+    assert list(twice.texts[:100]) == list(titles.texts)
+    assert list(twice.texts[100:]) == [text.partition(" kind_")[0] for text in titles.texts]
+    assert np.array_equal(twice.labels[100:], titles.labels)
+    assert np.array_equal(twice.folds[100:], titles.folds)
+    some = titles.also_without_facts(0.3)
+    assert 100 < len(some) < 200
+    assert list(some.title_ids) == list(titles.also_without_facts(0.3).title_ids)
+    assert not any("kind_" in text for text in some.texts[100:])

@@ -13,7 +13,6 @@ and the epoch.
 """
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +37,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from trending_shared.encoder import build_graph, locate_model
 from trending_shared.evaluation import UNKNOWN, Answers, average_precisions
+from trending_shared.features import without_facts
 from trending_shared.genres import GENRES
 from trending_shared.onnx_models import IDS, MASK, pad
 from trending_trainer.exporting import as_part
@@ -49,7 +49,6 @@ log = structlog.get_logger()
 
 _AT_ONCE = 32
 _SORTED = 20  # batches whose texts are sorted by length together, so that little is padding
-_FACT = re.compile(r" ?\b(?:kind|country)_\w+")
 
 
 class Network(nn.Module):
@@ -250,7 +249,7 @@ class _Course:
         device = next(self._network.parameters()).device
         hidden = chance.random(len(titles)) < self._params["fact_dropout"]
         texts = [
-            _FACT.sub("", text) if hide else text
+            without_facts(text) if hide else text
             for text, hide in zip(titles.texts, hidden, strict=True)
         ]
         tokens = _tokens(tokenizer, texts)

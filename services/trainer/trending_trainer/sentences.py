@@ -13,7 +13,7 @@ from trending_trainer.exporting import as_part
 from trending_trainer.training_set import TrainingSet
 from trending_trainer.words import Params, fit_linear
 
-EMBEDDING: Params = {"C": 4.0}
+EMBEDDING: Params = {"C": 4.0, "without_facts": 1.0}
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 """n texts to vectors of length one, (n, dimension)."""
@@ -41,8 +41,9 @@ def fit_sentences(titles: TrainingSet, params: Params, encode: Encode) -> Senten
     Args:
         params: those of `EMBEDDING`.
     """
-    vectors = encode(list(titles.texts))
-    return SentenceModel(encode, *fit_linear(vectors, titles, C=params["C"]))
+    read = titles.also_without_facts(params["without_facts"])
+    vectors = encode(list(read.texts))
+    return SentenceModel(encode, *fit_linear(vectors, read, C=params["C"]))
 
 
 def export_sentences(model: SentenceModel) -> tuple[bytes, bytes]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
 
 from trending_shared.evaluation import UNKNOWN
-from trending_shared.features import LIBRARY, RECIPE, normalise_text
+from trending_shared.features import LIBRARY, RECIPE, normalise_text, without_facts
 from trending_shared.genres import GENRES
 from trending_shared.sources import SourceEntry
 
@@ -164,8 +164,20 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def where(self, rows: NDArray[np.bool_]) -> Self:
-        """The titles of these rows, (n,), in their order."""
+    def also_without_facts(self, share: float) -> Self:
+        """All titles, then this share of them again as if kind and countries weren't known.
+
+        Most catalogues lack countries for some titles, and who asks may know neither: a model that
+        has read both ways leans less on them. The same titles lead to the same choice.
+        """
+        chosen = np.random.default_rng(0).random(len(self)) < share
+        rows = np.concatenate([np.arange(len(self)), np.flatnonzero(chosen)])
+        twice = self.where(rows)
+        twice.texts[len(self) :] = list(map(without_facts, twice.texts[len(self) :]))
+        return twice
+
+    def where(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
+        """The titles of these rows, a mask (n,) or any number of places, in their order."""
         kept = {
             field.name: getattr(self, field.name)[rows]
             for field in fields(self)
