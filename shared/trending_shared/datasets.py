@@ -33,6 +33,8 @@ class DatasetFile(BaseModel):
     key: str
     sha256: str
     bytes: int
+    md5: str | None = None
+    """By which DVC names the file; datasets of before it was kept have none."""
 
 
 class DatasetManifest(BaseModel):

@@ -1,6 +1,8 @@
 """Snapshots: their rows and ids, when they are cut, and what a second delivery does."""
 
+import hashlib
 import io
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -237,7 +239,23 @@ def test_a_snapshot_says_what_is_in_it(
     assert answer.event.manifest_key == manifest.key == manifest_key(manifest.dataset_id)
     assert (answer.event.titles, answer.event.labelled, answer.event.table_version) == (2, 1, 2)
     (file,) = manifest.files
-    assert len(store.get(file.key)) == file.bytes
+    data = store.get(file.key)
+    assert len(data) == file.bytes
+    assert hashlib.sha256(data).hexdigest() == file.sha256
+    assert hashlib.md5(data, usedforsecurity=False).hexdigest() == file.md5
+
+
+def test_a_manifest_from_before_md5s_were_kept_is_read(
+    store: ObjectStore, tables: CleanedTables, datasets: Datasets
+) -> None:
+    tables.add(a_title(1))
+    manifest = read_manifest(store, datasets.answer(a_request()).event.dataset_id)
+    old = json.loads(manifest.model_dump_json())
+    del old["files"][0]["md5"]
+    store.put(manifest.key, json.dumps(old).encode())
+    (file,) = read_manifest(store, manifest.dataset_id).files
+    assert file.md5 is None
+    assert len(rows_of(store, manifest.dataset_id)) == 1
 
 
 def test_nothing_new_is_the_same_dataset_and_its_manifest_stays(

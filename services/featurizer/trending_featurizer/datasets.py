@@ -133,7 +133,12 @@ class Datasets:
         key, data = rows_key(dataset_id), to_parquet(rows)
         if not self._store.put_new(key, data):
             data = self._store.get(key)  # the same rows, maybe packed by another version
-        return DatasetFile(key=key, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+        return DatasetFile(
+            key=key,
+            sha256=hashlib.sha256(data).hexdigest(),
+            bytes=len(data),
+            md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+        )
 
     def _known(self) -> list[DatasetManifest]:
         """The manifests in the store; each is read once, as they never change."""
