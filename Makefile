@@ -9,6 +9,7 @@ INSTALL := $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -
 MANIFESTS := constraints.txt overrides.txt packages.txt pyproject.toml $(wildcard */pyproject.toml services/*/pyproject.toml)
 CODE := shared services cli demo pipeline tests benchmarks docs notebooks/execute.py deploy/feast
 FEAST := deploy/feast/.venv
+DVC := deploy/dvc/.venv
 FEATURES ?= $(or $(TRENDING_HOME),.trending)/features
 
 help: ## list the targets
@@ -47,9 +48,15 @@ $(FEAST)/installed: deploy/feast/requirements.txt deploy/feast/constraints.txt |
 	$(UV) pip install --quiet --python $(FEAST)/bin/python -c deploy/feast/constraints.txt -r deploy/feast/requirements.txt
 	@touch $@
 
+$(DVC)/installed: deploy/dvc/requirements.txt deploy/dvc/constraints.txt | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(DVC)
+	$(UV) pip install --quiet --python $(DVC)/bin/python -c deploy/dvc/constraints.txt -r deploy/dvc/requirements.txt
+	@touch $@
+
 install: $(VENV)/installed ## what the demo and the services need
 install-dev: $(VENV)/installed-dev ## and what tests and checks need
 install-feast: $(FEAST)/installed ## Feast, in an environment of its own
+install-dvc: $(DVC)/installed ## DVC, in an environment of its own
 
 lock: | $(UV) ## add what is missing to constraints.txt (ARGS=--upgrade resolves it anew)
 	@cp constraints.txt constraints.new
@@ -62,6 +69,10 @@ lock: | $(UV) ## add what is missing to constraints.txt (ARGS=--upgrade resolves
 lock-feast: | $(UV) ## resolve Feast's environment (ARGS=--upgrade does it anew)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
 	  deploy/feast/requirements.txt --output-file deploy/feast/constraints.txt $(ARGS)
+
+lock-dvc: | $(UV) ## resolve DVC's environment (ARGS=--upgrade does it anew)
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
+	  deploy/dvc/requirements.txt --output-file deploy/dvc/constraints.txt $(ARGS)
 
 # ------------------------------------------------------------------ check
 
@@ -85,6 +96,9 @@ test-s3: $(VENV)/installed-dev ## the store's promises on a real S3 server (need
 
 test-feast: $(VENV)/installed-dev $(FEAST)/installed ## the demo's features through Feast, compared value by value
 	$(BIN)/python -m pytest -m feast tests/feast $(ARGS)
+
+test-dvc: $(VENV)/installed-dev $(DVC)/installed ## the pipeline by DVC, there and back through a folder and a real S3 server
+	$(BIN)/python tests/s3_server.py $(BIN)/python -m pytest -m dvc tests/dvc $(ARGS)
 
 compare: $(VENV)/installed-dev ## every family of models side by side (CATALOGUE=file.csv for another than the demo's)
 	rm -rf .trending/compare/store/{tables,datasets} && mkdir -p .trending/compare
@@ -132,7 +146,13 @@ feast: $(VENV)/installed $(FEAST)/installed ## export features (FEATURES=folder)
 	$(BIN)/trending features export --to $(FEATURES)
 	$(FEAST)/bin/python deploy/feast/round_trip.py $(FEATURES) $(ARGS)
 
-clean: ## remove the environment and everything a run has left
-	rm -rf $(VENV) $(FEAST) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+dvc: $(VENV)/installed $(DVC)/installed ## rebuild what params.yaml names, from file to scores, and compare hashes (ARGS=features for a part)
+	$(DVC)/bin/dvc repro $(ARGS)
+	$(BIN)/python -m pipeline.verify_dvc
 
-.PHONY: help demo up install install-dev lock test test-kill test-parity test-s3 compare bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean crawl-report test-crawl install-feast lock-feast test-feast feast
+clean: ## remove the environment and everything a run has left
+	git ls-files --error-unmatch dvc.lock >/dev/null 2>&1 || rm -f dvc.lock
+	rm -rf .dvc/cache .dvc/tmp data/demo.csv data/store data/registry data/evaluation
+	rm -rf $(VENV) $(FEAST) $(DVC) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: help demo up install install-dev lock test test-kill test-parity test-s3 compare bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc
