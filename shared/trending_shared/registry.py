@@ -183,6 +183,11 @@ class ModelRegistry:
         ]
         return sorted(found, key=lambda manifest: (manifest.created_at, manifest.version))
 
+    def keys(self, name: str) -> frozenset[str]:
+        """The keys of all whole bundles and of all states of aliases; they only become more."""
+        bundles = (k for k in self._store.keys(f"models/{name}") if k.endswith("/manifest.json"))
+        return frozenset([*bundles, *self._store.keys(f"aliases/{name}")])
+
     # ------------------------------------------------------------ aliases
 
     def pointer(self, name: str, alias: str = CHAMPION) -> Pointer | None:
@@ -196,6 +201,13 @@ class ModelRegistry:
         if pointer is None:
             raise ModelNotFound(f"{name} has no {alias} yet")
         return self.manifest(name, pointer.version)
+
+    def aliases(self, name: str) -> dict[str, Pointer]:
+        """Where each alias of a name points now."""
+        last = {key.split("/")[2]: key for key in self._store.keys(f"aliases/{name}")}
+        return {
+            alias: Pointer.model_validate_json(self._store.get(key)) for alias, key in last.items()
+        }
 
     def history(self, name: str, alias: str = CHAMPION) -> list[Pointer]:
         """All states of an alias, oldest first."""

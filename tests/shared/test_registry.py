@@ -156,3 +156,33 @@ def test_an_alias_never_points_at_nothing(registry: ModelRegistry) -> None:
     with pytest.raises(ModelNotFound):
         promote(registry, "ffff", None)
     assert registry.pointer("genres") is None
+
+
+def test_all_aliases_of_a_name_are_told_with_where_they_point(registry: ModelRegistry) -> None:
+    assert registry.aliases("genres") == {}
+    first, second = (
+        registry.register(graph, a_manifest(graph)).version for graph in (b"one", b"two")
+    )
+    promote(registry, second, promote(registry, first, None))
+    registry.move(
+        "genres",
+        first,
+        expected=None,
+        reasons=(),
+        moved_by="test",
+        at=NOW,
+        alias="shadow",
+    )
+    told = {alias: pointer.version for alias, pointer in registry.aliases("genres").items()}
+    assert told == {"champion": second, "shadow": first}
+
+
+def test_whatever_is_new_adds_a_key(registry: ModelRegistry) -> None:
+    seen = [registry.keys("genres")]
+    version = registry.register(b"graph", a_manifest(b"graph")).version
+    seen.append(registry.keys("genres"))
+    pointer = promote(registry, version, None)
+    seen.append(registry.keys("genres"))
+    promote(registry, version, pointer)
+    seen.append(registry.keys("genres"))
+    assert [len(keys) for keys in seen] == [0, 1, 2, 3]
