@@ -23,7 +23,9 @@ from trending_shared.onnx_models import load_bundle
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.storage import ObjectStore
 from trending_shared.testing.datasets import cut_dataset, some_rows
+from trending_trainer import words
 from trending_trainer.bundling import Ancestry, AnswersUnusable, Made
+from trending_trainer.families import BERT
 from trending_trainer.fitting import Fitting
 from trending_trainer.promotion import Limits
 from trending_trainer.runs import Outcome, Request, Runs
@@ -129,6 +131,7 @@ def test_a_run_says_what_it_was_made_of_and_which_event_asked(store: ObjectStore
         assert config["algorithm"] == event.algorithm
         assert config["params"].keys() == {event.algorithm}
         assert len(config["environment"]) == 16
+        assert config["seed"] == words._SEED == BERT["seed"]
         assert recorded["metrics"]["macro_f1"] == event.macro_f1
         assert recorded["metrics"]["fit_seconds"] > 0
         assert [row["genre"] for row in recorded["tables"]["genres"]] == list(GENRES)

@@ -56,6 +56,8 @@ from trending_trainer.training_set import Split, Terms, TrainingSet
 log = structlog.get_logger()
 
 BLEND = "blend"
+SEED = 0
+"""Whatever is random in a fit follows from it."""
 _TUNED = TypeAdapter(dict[str, Best])
 _TRACKED = (
     *("macro_f1", "micro_f1", "mean_average_precision", "validation_f1"),
@@ -246,6 +248,7 @@ class Fitting:
                 "recipe": of.recipe,
                 "reason": of.request.reason,
                 "event_id": str(of.request.run_id),
+                "seed": SEED,
                 "code_version": of.code_version,
                 **describe_code(),
             },

@@ -1,7 +1,8 @@
-"""Experiment runs in Weights & Biases: a mirror for people, never on the way of a model.
+"""Experiment runs in Weights & Biases: for people to look at, never on the way of a model.
 
-With `WANDB_API_KEY` runs go to the server; without it they are kept below the home folder, where
-`wandb sync` finds them once there is a key, and `wandb leet inspect` shows them without one.
+Runs are written as files below the home folder and reach no network from here. With a key,
+`mirroring` brings them to the server; without one, `wandb sync` finds them once there is a key, and
+`wandb leet inspect` shows them at once.
 """
 
 import hashlib
@@ -16,6 +17,8 @@ from typing import Any
 import structlog
 import wandb
 from wandb.errors import Error as WandbError
+
+from trending_trainer.kept_runs import mark_unsynced
 
 log = structlog.get_logger()
 
@@ -41,35 +44,34 @@ class Tracker:
         metrics: Mapping[str, float],
         tables: Mapping[str, Sequence[Mapping[str, Any]]],
     ) -> str | None:
-        """Write one finished fit; the same id continues the same run.
+        """Write one finished fit; of two with the same id the later one counts.
 
         Args:
             group: what belongs together: the training run.
             tables: rows by table; those of one table have the same columns.
 
         Returns:
-            The run's id; none if W&B couldn't take it, which is logged and holds nothing up.
+            The run's id; none if W&B is switched off, or if it couldn't write the run, which is
+            logged and holds nothing up.
         """
-        mode = os.environ.get("WANDB_MODE")
-        if not mode:
-            mode = "online" if os.environ.get("WANDB_API_KEY") else "offline"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if os.environ.get("WANDB_MODE") == "disabled":
+            return None
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            settle(self._folder)
             run = wandb.init(
-                project=os.environ.get("WANDB_PROJECT") or PROJECT,
+                project=project(),
                 id=run_id,
                 name=run_id,
                 group=group,
-                resume="allow" if mode == "online" else None,
-                mode=mode,  # type: ignore[arg-type]  # wandb itself says what it doesn't know
+                mode="offline",
                 dir=self._folder,
                 config=dict(config),
-                settings=wandb.Settings(
-                    console="off", silent=True, init_timeout=30, x_disable_stats=True
-                ),
+                settings=wandb.Settings(console="off", silent=True, x_disable_stats=True),
             )
             run.log({**metrics, **{name: _table(rows) for name, rows in tables.items() if rows}})
             run.finish()
+            mark_unsynced(Path(run.settings.sync_dir))
         except (WandbError, OSError) as error:
             log.warning("run_not_tracked", run=run_id, detail=str(error))
             return None
@@ -79,6 +81,22 @@ class Tracker:
 def _table(rows: Sequence[Mapping[str, Any]]) -> wandb.Table:
     columns: list[str | int] = [*rows[0]]
     return wandb.Table(columns=columns, data=[list(row.values()) for row in rows])
+
+
+def project() -> str:
+    """The project of all runs and models."""
+    return os.environ.get("WANDB_PROJECT") or PROJECT
+
+
+def settle(folder: Path) -> None:
+    """Have W&B write below a folder what it would write into the user's, and report no errors.
+
+    It would report its own errors and durations to its makers, offline as well, and wait for their
+    answer at the end of the process. Whoever sets one of these variables decides.
+    """
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    for kind in ("cache", "config", "data"):
+        os.environ.setdefault(f"WANDB_{kind.upper()}_DIR", str(folder / "wandb" / kind))
 
 
 def describe_code() -> dict[str, Any]:
