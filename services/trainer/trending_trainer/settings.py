@@ -68,6 +68,11 @@ class TrainerSettings(ConsumerSettings):
         default=frozenset(),
         description="sources that must be asked, and have permitted training in writing",
     )
+    wandb_collection: str = Field(
+        default="wandb-registry-model/genres",
+        pattern=r"^([^/:]+/)?wandb-registry-[^/:]+/[^/:]+$",
+        description="where models are linked in W&B's registry, once there is a WANDB_API_KEY",
+    )
 
     @field_validator("families", mode="before")
     @classmethod

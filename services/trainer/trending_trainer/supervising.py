@@ -184,7 +184,7 @@ class Supervisor:
                 await _stop(process)
         if status:
             tail = await asyncio.to_thread(path.read_bytes)
-            log.error("fit_failed", run_id=str(run_id), status=status, output=_last_line(tail))
+            log.error("fit_failed", run_id=str(run_id), status=status, output=last_line(tail))
         return status
 
     def _count(self, outcome: Outcome) -> None:
@@ -207,6 +207,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _last_line(output: bytes) -> str:
+def last_line(output: bytes) -> str:
+    """What a process said last: of one that failed, why."""
     lines = output.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else ""
