@@ -34,3 +34,16 @@ class TrainerMetrics:
             ["algorithm"],
             registry=registry,
         )
+        self.mirrorings = Counter(
+            "trending_trainer_mirrorings_total",
+            "Times that W&B was brought what it lacked, by outcome; failed is tried again and says "
+            "why in the log",
+            ["outcome"],
+            registry=registry,
+        )
+        self.mirror_behind = Gauge(
+            "trending_trainer_mirror_behind",
+            "1 while W&B lacks a run, a model or a move of an alias; for an hour it asks for a "
+            "person, and serving doesn't notice",
+            registry=registry,
+        )
