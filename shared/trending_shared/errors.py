@@ -84,6 +84,10 @@ class ModelNotFound(Unavailable):
     """No such model is in the registry, or an alias points at none yet."""
 
 
+class PromptNotFound(Unavailable):
+    """No such prompt is in the registry, or what lies there isn't what was registered."""
+
+
 class PredictionUnknown(Rejected):
     """No prediction with this id is on record."""
 

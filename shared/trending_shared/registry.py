@@ -98,11 +98,60 @@ class Pointer(BaseModel):
     moved_by: str
 
 
+class Aliases:
+    """Where names point, for whatever has names and versions."""
+
+    def __init__(self, store: ObjectStore, folder: str = "aliases") -> None:
+        self._store = store
+        self._folder = folder
+
+    def pointer(self, name: str, alias: str = CHAMPION) -> Pointer | None:
+        """Where an alias points now; none if it never pointed anywhere."""
+        keys = self._store.keys(f"{self._folder}/{name}/{alias}")
+        return Pointer.model_validate_json(self._store.get(keys[-1])) if keys else None
+
+    def history(self, name: str, alias: str = CHAMPION) -> list[Pointer]:
+        """All states of an alias, oldest first."""
+        return [
+            Pointer.model_validate_json(self._store.get(key))
+            for key in self._store.keys(f"{self._folder}/{name}/{alias}")
+        ]
+
+    def move(
+        self,
+        name: str,
+        version: str,
+        *,
+        expected: Pointer | None,
+        reasons: tuple[str, ...],
+        moved_by: str,
+        at: datetime,
+        alias: str = CHAMPION,
+    ) -> Pointer:
+        """Point an alias at a version, if it still stands where the caller saw it.
+
+        Args:
+            expected: what `pointer` returned when the caller decided.
+
+        Raises:
+            AliasMoved: someone else moved it in between.
+        """
+        number = expected.number + 1 if expected else 1
+        pointer = Pointer(
+            number=number, version=version, moved_at=at, reasons=reasons, moved_by=moved_by
+        )
+        key = f"{self._folder}/{name}/{alias}/{number:08d}.json"
+        if not self._store.put_new(key, pointer.model_dump_json().encode()):
+            raise AliasMoved(f"{name} {alias} moved past number {number - 1} meanwhile")
+        return pointer
+
+
 class ModelRegistry:
     """Bundles and aliases in an object store."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self._aliases = Aliases(store)
 
     # ------------------------------------------------------------ bundles
 
@@ -192,8 +241,7 @@ class ModelRegistry:
 
     def pointer(self, name: str, alias: str = CHAMPION) -> Pointer | None:
         """Where an alias points now; none if it never pointed anywhere."""
-        keys = self._store.keys(f"aliases/{name}/{alias}")
-        return Pointer.model_validate_json(self._store.get(keys[-1])) if keys else None
+        return self._aliases.pointer(name, alias)
 
     def champion(self, name: str, alias: str = CHAMPION) -> Manifest:
         """Raises `ModelNotFound` while the alias points at nothing."""
@@ -211,10 +259,7 @@ class ModelRegistry:
 
     def history(self, name: str, alias: str = CHAMPION) -> list[Pointer]:
         """All states of an alias, oldest first."""
-        return [
-            Pointer.model_validate_json(self._store.get(key))
-            for key in self._store.keys(f"aliases/{name}/{alias}")
-        ]
+        return self._aliases.history(name, alias)
 
     def move(
         self,
@@ -237,14 +282,15 @@ class ModelRegistry:
             ModelNotFound: there is no such version.
         """
         self.manifest(name, version)
-        number = expected.number + 1 if expected else 1
-        pointer = Pointer(
-            number=number, version=version, moved_at=at, reasons=reasons, moved_by=moved_by
+        return self._aliases.move(
+            name,
+            version,
+            expected=expected,
+            reasons=reasons,
+            moved_by=moved_by,
+            at=at,
+            alias=alias,
         )
-        key = f"aliases/{name}/{alias}/{number:08d}.json"
-        if not self._store.put_new(key, pointer.model_dump_json().encode()):
-            raise AliasMoved(f"{name} {alias} moved past number {number - 1} meanwhile")
-        return pointer
 
 
 def model_version(
