@@ -7,7 +7,7 @@ import typer
 from aiokafka.errors import KafkaError
 from typer.core import TyperGroup
 
-from trending_cli import dead_letters, features, imports, jobs, models, sources, topics
+from trending_cli import dead_letters, features, imports, jobs, models, prompts, sources, topics
 from trending_cli.demo import demo
 from trending_cli.doctor import doctor
 from trending_cli.house import end_on_sigterm, running_house
@@ -20,6 +20,7 @@ from trending_shared.errors import (
     BrokerUnavailable,
     ModelNotFound,
     PredictionUnknown,
+    PromptNotFound,
     SettingInvalid,
     StoreUnavailable,
     TrendingError,
@@ -31,6 +32,7 @@ _STATUSES: dict[type[Exception], Exit] = {
     SettingInvalid: Exit.USAGE,
     ModelNotFound: Exit.NOT_FOUND,
     PredictionUnknown: Exit.NOT_FOUND,
+    PromptNotFound: Exit.NOT_FOUND,
     BrokerUnavailable: Exit.UNREACHABLE,
     StoreUnavailable: Exit.UNREACHABLE,
     KafkaError: Exit.UNREACHABLE,
@@ -68,6 +70,7 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(sources.app, name="sources")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(models.app, name="models")
+app.add_typer(prompts.app, name="prompts")
 app.add_typer(quality.app, name="quality")
 app.add_typer(features.app, name="features")
 
