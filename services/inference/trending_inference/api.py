@@ -14,8 +14,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, StringConstraints
 
 from trending_inference.gateway import Gateway, GatewayDep, RequestId
-from trending_inference.predicting import Verdict
 from trending_inference.problems import Problem, problem_responses
+from trending_inference.recording import predictions_served, publish, record
 from trending_inference.schemas import (
     AliasState,
     GenresAnswer,
@@ -32,12 +32,11 @@ from trending_inference.schemas import (
     TitlesAnswer,
     TrendingAnswer,
 )
-from trending_inference.serving_model import LoadedModel
-from trending_shared.errors import BrokerUnavailable, PredictionUnknown, TrendingError
-from trending_shared.events import Kind, PredictionServed, ScrapeJob
-from trending_shared.features import RECIPES, compose_text, normalise_text, text_hash
+from trending_shared.errors import PredictionUnknown
+from trending_shared.events import Kind, ScrapeJob
+from trending_shared.features import RECIPES, compose_text, normalise_text
 from trending_shared.lineage import Lineage, trace_prediction
-from trending_shared.messages import NAMESPACE, Message, first_message
+from trending_shared.messages import NAMESPACE, first_message
 from trending_shared.registry import Manifest
 
 log = structlog.get_logger()
@@ -77,8 +76,17 @@ def api_routes() -> APIRouter:
         texts = await _texts(gateway, asked.items, model.manifest.recipe)
         verdicts, seconds = await gateway.predictor.predict(model, texts)
         title_ids = [item.title_id if isinstance(item, TitleItem) else None for item in asked.items]
-        recorded = await _record(
-            gateway, request_id, model, texts, title_ids, verdicts, seconds * 1000
+        recorded = await record(
+            gateway,
+            predictions_served(
+                model,
+                texts,
+                verdicts,
+                title_ids=title_ids,
+                request_id=request_id,
+                served_at=gateway.clock.now(),
+                milliseconds=seconds * 1000,
+            ),
         )
         used = {
             "name": model.manifest.name,
@@ -207,7 +215,7 @@ def api_routes() -> APIRouter:
         job = ScrapeJob(source=asked.source, url=url, max_pages=asked.max_pages)
         name = f"job:{idempotency_key}:{job.model_dump_json()}"
         job_id = uuid5(NAMESPACE, name) if idempotency_key else uuid4()
-        await _publish(gateway, [first_message(job, id=job_id)])
+        await publish(gateway, [first_message(job, id=job_id)])
         log.info("job_published", job_id=str(job_id), source=job.source)
         return JobAccepted(job_id=job_id)
 
@@ -265,69 +273,6 @@ async def _texts(gateway: Gateway, items: Sequence[Item], recipe: str) -> list[s
             raise Problem(422, "text-empty", f"items/{index}: no readable text is left")
         texts.append(text)
     return texts
-
-
-async def _record(
-    gateway: Gateway,
-    request_id: str,
-    model: LoadedModel,
-    texts: Sequence[str],
-    title_ids: Sequence[str | None],
-    verdicts: Sequence[Verdict],
-    milliseconds: float,
-) -> bool:
-    """Publish what was predicted; true if Kafka confirmed all of it in time.
-
-    An unconfirmed record may still arrive; an answer is worth more than its record.
-    """
-    now = gateway.clock.now()
-    correlation_id = _correlation_id(request_id)
-    messages: list[Message[PredictionServed]] = [
-        first_message(
-            PredictionServed(
-                prediction_id=str(verdict.prediction_id),
-                request_id=request_id,
-                model=model.manifest.name,
-                model_version=model.manifest.version,
-                alias=model.alias,
-                title_id=title_id,
-                text=text,
-                text_hash=text_hash(text),
-                probabilities=verdict.probabilities,
-                genres=verdict.genres,
-                served_at=now,
-                duration_ms=round(milliseconds, 3),
-            ),
-            id=verdict.prediction_id,
-            correlation_id=correlation_id,
-        )
-        for verdict, title_id, text in zip(verdicts, title_ids, texts, strict=True)
-    ]
-    try:
-        await _publish(gateway, messages)
-    except TrendingError as error:
-        gateway.metrics.unrecorded.inc(len(messages))
-        log.warning("predictions_not_recorded", predictions=len(messages), error=repr(error))
-        return False
-    return True
-
-
-async def _publish(gateway: Gateway, messages: Sequence[Message[Any]]) -> None:
-    """Publish, but wait for Kafka no longer than told; raises `BrokerUnavailable` then."""
-    patience = gateway.settings.publish_timeout.total_seconds()
-    try:
-        async with asyncio.timeout(patience):
-            await gateway.publisher.publish(messages)
-    except TimeoutError as error:
-        raise BrokerUnavailable(f"Kafka confirmed nothing within {patience} s") from error
-
-
-def _correlation_id(request_id: str) -> UUID:
-    """A request's id as a UUID; one that isn't a UUID always gives the same one."""
-    try:
-        return UUID(request_id)
-    except ValueError:
-        return uuid5(NAMESPACE, f"request:{request_id}")
 
 
 def _json(answer: Any, *, headers: Mapping[str, str] | None = None) -> Response:
