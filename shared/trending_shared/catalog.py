@@ -1,8 +1,8 @@
 """The catalog: what point lookups need, in SQLite or PostgreSQL.
 
 The featurizer writes titles, reviews, signals and trends, the monitor writes predictions and
-windows; the gateway and the command line read. Everything in it can be rebuilt from topics and
-tables.
+windows, the gateway what it asked a language model; the gateway and the command line read.
+Everything in it can be rebuilt from topics and tables, or asked for again.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -155,6 +155,25 @@ windows = sa.Table(
     sa.Column("last_at", UtcTime, nullable=False),
     sa.Column("scores", sa.JSON, nullable=False),
     sa.Column("drifted", sa.JSON, nullable=False),
+)
+
+# What a language model answered to a question, by the question's hash; see the gateway's insights.
+drafts = sa.Table(
+    "drafts",
+    metadata,
+    sa.Column("insight_key", sa.String(64), primary_key=True),
+    sa.Column("draft", sa.JSON, nullable=False),
+    sa.Column("asked_at", UtcTime, nullable=False, index=True),
+)
+
+# What language models cost by day (UTC) and caller; the caller `""` is the sum of all.
+spending = sa.Table(
+    "spending",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("caller", sa.String(64), primary_key=True),
+    sa.Column("micro_usd", sa.BigInteger, nullable=False),
+    sa.Column("calls", sa.Integer, nullable=False),
 )
 
 

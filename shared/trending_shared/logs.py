@@ -14,6 +14,10 @@ from structlog.typing import EventDict, Processor
 
 from trending_shared.messages import Message
 
+_NOISY = (
+    *("aiokafka", "faststream", "uvicorn.access"),
+    *("httpx", "httpcore", "httpx2", "httpcore2", "openai"),  # they tell addresses and whole bodies
+)
 _MAX_TEXT = 500  # scraped text may be long and hostile; a log line is neither
 
 
@@ -93,7 +97,7 @@ def configure_logs(*, service: str, level: str = "INFO", format: str = "auto") -
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("aiokafka", "httpx", "httpcore", "uvicorn.access", "faststream"):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     structlog.contextvars.bind_contextvars(service=service)
 
