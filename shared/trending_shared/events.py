@@ -566,6 +566,44 @@ class PredictionServed(Event):
         return self.prediction_id
 
 
+class InsightServed(Event):
+    """The gateway told what a title is like, or that it can't; its words only by their hashes."""
+
+    topic: ClassVar[str] = "insights-served"
+    insight_id: str
+    request_id: str
+    title_id: str | None = None
+    caller: str = Field(description="whose budget it counts against")
+    outcome: Literal["answered", "degraded", "abstained"]
+    reason: str | None = Field(default=None, description="why it isn't answered: over-budget")
+    prompt: str
+    prompt_version: str
+    answer_form: str = Field(description="what the language model was to answer: insight-1")
+    llm: str | None = Field(default=None, description="the language model, if there is one to ask")
+    attempts: int = Field(ge=0, description="calls for this answer; none if it was known")
+    cached: bool
+    prompt_tokens: int = Field(ge=0)
+    completion_tokens: int = Field(ge=0)
+    cost_usd: float = Field(ge=0, description="by the prices set; unknown usage at its bound")
+    evidence_hash: str = Field(description="of the data that is asked about")
+    sentences: int = Field(ge=0, description="of the evidence")
+    withheld: int = Field(ge=0, description="texts kept from it because they give orders")
+    answer_hash: str = Field(description="of genres, claims, vibes and score as they were told")
+    genres: tuple[str, ...]
+    score: float | None = Field(default=None, description="from 0 to 10")
+    claims: int = Field(ge=0, description="how many were told")
+    dropped: dict[str, int] = Field(description="parts without support, by reason")
+    prediction_id: str | None = Field(
+        default=None, description="what the genre model said of the same text; the cause"
+    )
+    served_at: AwareDatetime
+    duration_ms: float
+
+    @property
+    def key(self) -> str:
+        return self.insight_id
+
+
 class DriftDetected(Event):
     """A window of predictions differs from what the model was trained on."""
 
@@ -610,5 +648,6 @@ EVENTS: tuple[type[Event], ...] = (
     ModelPromoted,
     ModelRefused,
     PredictionServed,
+    InsightServed,
     DriftDetected,
 )

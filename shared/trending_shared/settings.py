@@ -135,8 +135,10 @@ def read_settings(cls: type[S]) -> S:
     except ValidationError as error:
         owner = KafkaSettings if error.title == "KafkaSettings" else cls
         problems = [
-            f"{variable_name(owner, str(problem['loc'][0]))}: {problem['msg']}"
-            for problem in error.errors()
+            ": ".join(
+                [*(variable_name(owner, str(at)) for at in problem["loc"][:1]), problem["msg"]]
+            )
+            for problem in error.errors()  # one of several fields together has no place
         ]
         raise SettingInvalid("; ".join(problems)) from error
 

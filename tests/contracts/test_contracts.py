@@ -14,6 +14,7 @@ from trending_shared.events import (
     DriftDetected,
     Event,
     FeaturesComputed,
+    InsightServed,
     ModelRefused,
     ModelRegistered,
     RecordRejected,
@@ -24,6 +25,7 @@ EXAMPLES = Path(__file__).parent / "examples"
 DOCS = Path(__file__).parents[2] / "docs"
 FOR_PEOPLE = {
     *(RecordRejected, FeaturesComputed, ModelRegistered, ModelRefused, DriftDetected),
+    InsightServed,
 }
 PERSONS = "operators"
 

@@ -14,6 +14,11 @@ from trending_inference.api import api_routes
 from trending_inference.browsing import Browser
 from trending_inference.edge import Edge
 from trending_inference.gateway import AnsweringPublisher, Gateway, GatewayDep, State
+from trending_inference.insights.insight import Insights
+from trending_inference.insights.ledger import Budget, Ledger, Prices
+from trending_inference.insights.llm import OpenAiLlm
+from trending_inference.insights.serving_prompt import ServingPrompt
+from trending_inference.insights_api import insight_routes
 from trending_inference.metrics import InferenceMetrics
 from trending_inference.page import STATIC, create_pages, page_routes
 from trending_inference.predicting import Predictor
@@ -22,7 +27,8 @@ from trending_inference.serving_model import ServingModel
 from trending_inference.settings import InferenceSettings
 from trending_shared.catalog import Catalog
 from trending_shared.clock import Clock, SystemClock
-from trending_shared.events import PredictionServed, ScrapeJob
+from trending_shared.events import InsightServed, PredictionServed, ScrapeJob
+from trending_shared.prompts import PromptRegistry
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.registry import ModelRegistry
 from trending_shared.settings import read_settings
@@ -31,7 +37,7 @@ from trending_shared.topics import ensure_topics, topic_spec
 
 log = structlog.get_logger()
 
-PRODUCES = (PredictionServed, ScrapeJob)
+PRODUCES = (PredictionServed, InsightServed, ScrapeJob)
 
 
 def create_app(
@@ -62,6 +68,18 @@ def create_app(
         catalog = own_catalog = Catalog(settings.catalog)
     store = store or ObjectStore.at(settings.store)
     models = ModelRegistry(store)
+    serving = ServingModel(
+        models,
+        name=settings.model,
+        alias=settings.alias,
+        ttl=settings.alias_ttl,
+        metrics=metrics,
+        clock=clock,
+    )
+    predictor = Predictor(
+        threads=settings.threads, max_waiting=settings.max_waiting, metrics=metrics
+    )
+    llm = _llm(settings)
     gateway = Gateway(
         settings=settings,
         publisher=publisher,
@@ -69,16 +87,18 @@ def create_app(
         store=store,
         models=models,
         browser=Browser(catalog),
-        serving=ServingModel(
-            models,
-            name=settings.model,
-            alias=settings.alias,
-            ttl=settings.alias_ttl,
+        serving=serving,
+        predictor=predictor,
+        insights=Insights(
+            llm=llm,
+            prompt=ServingPrompt(PromptRegistry(store), ttl=settings.alias_ttl, clock=clock),
+            ledger=Ledger(catalog, _budget(settings), clock),
+            prices=Prices(settings.llm_prompt_price, settings.llm_completion_price),
+            timeout=settings.llm_timeout,
+            deadline=settings.llm_deadline,
+            at_once=settings.llm_at_once,
+            predictor=predictor,
             metrics=metrics,
-            clock=clock,
-        ),
-        predictor=Predictor(
-            threads=settings.threads, max_waiting=settings.max_waiting, metrics=metrics
         ),
         pages=create_pages(),
         registry=registry,
@@ -102,6 +122,10 @@ def create_app(
                 await own_catalog.create()
             stack.callback(gateway.predictor.close)
             stack.push_async_callback(gateway.serving.close)
+            if llm:
+                await llm.open()
+                stack.push_async_callback(llm.close)
+            stack.push_async_callback(gateway.insights.close)
             await gateway.serving.refresh()
             log.info("service_started", produces=[kind.topic for kind in PRODUCES])
             yield State(gateway=gateway)
@@ -117,10 +141,30 @@ def create_app(
     )
     app.add_middleware(Edge, metrics=metrics)
     app.include_router(api_routes())
+    app.include_router(insight_routes())
     app.include_router(page_routes())
     app.mount("/static", StaticFiles(directory=STATIC))
     _add_probes(app)
     return app
+
+
+def _llm(settings: InferenceSettings) -> OpenAiLlm | None:
+    """The language model that the environment names; servers of one's own may need no key."""
+    key, base_url = settings.openai_api_key, settings.openai_base_url
+    if not key and not base_url:
+        return None
+    return OpenAiLlm(
+        model=settings.llm_model,
+        key=key.get_secret_value() if key else "none",
+        base_url=base_url,
+    )
+
+
+def _budget(settings: InferenceSettings) -> Budget:
+    return Budget(
+        day=round(settings.llm_day_usd * 1_000_000),
+        caller=round(settings.llm_caller_day_usd * 1_000_000),
+    )
 
 
 def _add_probes(app: FastAPI) -> None:

@@ -42,7 +42,7 @@ class Story:
 
     name: str
     plot: str
-    kind: Kind
+    kind: Kind | None
     countries: tuple[str, ...]
     reviews: tuple[str, ...] = ()
 
@@ -176,6 +176,18 @@ class Browser:
             )
             for row in rows
         }
+
+    async def opinions(self, title_id: str, limit: int) -> list[ReviewText]:
+        """The newest reviews of a title by all sources that tell of it, as in its detail."""
+        others = _same_title(title_id).with_only_columns(titles.c.title_id).order_by(None)
+        async with self._catalog.reading() as connection:
+            newest = await connection.execute(
+                sa.select(written)
+                .where((written.c.title_id == title_id) | written.c.title_id.in_(others))
+                .order_by(written.c.day.desc().nulls_last(), written.c.review_id)
+                .limit(limit)
+            )
+            return [ReviewText(**review) for review in newest.mappings()]
 
     async def signals(self, title_ids: Collection[str]) -> dict[str, list[int]]:
         """How often each title was seen a day, oldest first, as its pages told us."""

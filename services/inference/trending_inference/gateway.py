@@ -8,6 +8,7 @@ from jinja2 import Environment
 from prometheus_client import CollectorRegistry
 
 from trending_inference.browsing import Browser
+from trending_inference.insights.insight import Insights
 from trending_inference.metrics import InferenceMetrics
 from trending_inference.predicting import Predictor
 from trending_inference.serving_model import ServingModel
@@ -37,6 +38,7 @@ class Gateway:
     browser: Browser
     serving: ServingModel
     predictor: Predictor
+    insights: Insights
     pages: Environment
     registry: CollectorRegistry
     metrics: InferenceMetrics

@@ -4,6 +4,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 # The edges that matter: 50 ms is fast for a person, 1 s is how long an answer may wait for Kafka.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+# A language model takes seconds; 20 s is when we stop waiting for it.
+_LLM_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 20, 30, 60)
 
 
 class InferenceMetrics:
@@ -75,5 +77,46 @@ class InferenceMetrics:
         self.model_loaded = Gauge(
             "trending_inference_model_loaded",
             "1 while a model is in service; at 0 every prediction is refused",
+            registry=registry,
+        )
+        self.insights = Counter(
+            "trending_inference_insights_total",
+            "Insights told; degraded ones, by reason, mean the language model isn't of use",
+            ["outcome", "reason"],
+            registry=registry,
+        )
+        self.insight_parts_dropped = Counter(
+            "trending_inference_insight_parts_dropped_total",
+            "Parts of drafts that their evidence doesn't support; a rise means a worse model or "
+            "prompt, or pages that lead it astray",
+            ["reason"],
+            registry=registry,
+        )
+        self.insight_texts_withheld = Counter(
+            "trending_inference_insight_texts_withheld_total",
+            "Texts kept from the language model because they give it orders",
+            registry=registry,
+        )
+        self.llm_calls = Counter(
+            "trending_inference_llm_calls_total",
+            "Questions sent to the language model, retries included, by how they ended",
+            ["outcome"],
+            registry=registry,
+        )
+        self.llm_seconds = Histogram(
+            "trending_inference_llm_seconds",
+            "Time the language model took for one call, failed ones included",
+            buckets=_LLM_BUCKETS,
+            registry=registry,
+        )
+        self.llm_tokens = Counter(
+            "trending_inference_llm_tokens_total",
+            "Tokens as the language model's server counted them",
+            ["kind"],
+            registry=registry,
+        )
+        self.llm_cost = Counter(
+            "trending_inference_llm_cost_usd_total",
+            "Dollars spent on the language model by the prices set; unknown usage at its bound",
             registry=registry,
         )

@@ -1,7 +1,7 @@
 """What travels over HTTP, with examples; the OpenAPI description is made from these."""
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -15,6 +15,7 @@ from pydantic import (
     Tag,
 )
 
+from trending_inference.insights.drafting import ClaimKind
 from trending_shared.events import Kind
 
 MAX_ITEMS = 64
@@ -206,6 +207,122 @@ class TitleDetail(TitleSummary):
     also_told_by: list[AlsoTold] = Field(
         description="what was found to be the same title; first the one that lists show"
     )
+
+
+def _title_or_story(item: Any) -> str:
+    return "title_id" if isinstance(item, dict) and "title_id" in item else "plot"
+
+
+InsightRequest = Annotated[
+    Annotated[TitleItem, Tag("title_id")] | Annotated[StoryItem, Tag("plot")],
+    Discriminator(_title_or_story),
+]
+
+
+class Quote(BaseModel):
+    """A sentence of the evidence, and its words that count."""
+
+    id: str = Field(examples=["s2"])
+    quote: str = Field(examples=["one last job"])
+
+
+class InsightGenre(BaseModel):
+    """A genre, and why."""
+
+    genre: str = Field(examples=["Crime"])
+    probability: float | None = Field(
+        description="by the genre model in service; none if it doesn't know the genre",
+        examples=[0.912345],
+    )
+    evidence: list[Quote] = Field(description="none if the genre model alone says so")
+
+
+class InsightClaim(BaseModel):
+    """A sentence about the title that rests on what it cites."""
+
+    kind: ClaimKind
+    text: str = Field(examples=["A retired safecracker is talked into one last job."])
+    evidence: list[Quote]
+
+
+class InsightVibe(BaseModel):
+    """A mood, and the sentences that say so."""
+
+    tag: str = Field(examples=["tense"])
+    evidence: list[Quote]
+
+
+class InsightScore(BaseModel):
+    """How well viewers speak of it, by a rule."""
+
+    value: float = Field(description="from 0 to 10", examples=[7.4])
+    rated: int = Field(description="voices that are ratings", examples=[9])
+    cited: int = Field(description="voices that checked claims speak for", examples=[2])
+    rule: str
+
+
+class EvidenceSentence(BaseModel):
+    """A sentence that may be cited: characters `start` to `end` of its text."""
+
+    id: str = Field(examples=["s2"])
+    part: Literal["plot", "review"]
+    review: int | None = Field(
+        description="which review, from 0: in the order of the title's or of the request"
+    )
+    start: int
+    end: int
+    text: str = Field(description="as it stands there, with a space for what can't be seen")
+
+
+class InsightUsage(BaseModel):
+    """What this answer cost; nothing if it was known."""
+
+    attempts: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float = Field(description="by the prices set; unknown usage at its bound")
+
+
+class PromptUsed(BaseModel):
+    """What a language model is told besides the data."""
+
+    name: str = Field(examples=["insights"])
+    version: str = Field(examples=["2b7e0d9a4c6f8135"])
+
+
+class InsightAnswer(BaseModel):
+    """What a title is like. Nothing in it is without the evidence it cites."""
+
+    insight_id: UUID
+    title_id: str | None = None
+    outcome: Literal["answered", "degraded", "abstained"]
+    degraded: bool = Field(description="true if no language model's words are in it")
+    reason: str | None = Field(
+        description="why it isn't answered: evidence-thin, no-llm, over-budget, llm-timed-out, "
+        "llm-unavailable, llm-denied, llm-refused, llm-invalid, nothing-supported, "
+        "too-many-questions, catalog-unavailable"
+    )
+    summary: str | None = Field(description="the claims that tell the story, in their order")
+    genres: list[InsightGenre]
+    claims: list[InsightClaim]
+    vibes: list[InsightVibe]
+    score: InsightScore | None
+    evidence: list[EvidenceSentence]
+    evidence_complete: bool = Field(description="false if there were more sentences than fit")
+    withheld: int = Field(description="texts left out because they give orders")
+    dropped: dict[str, int] = Field(
+        description="parts of the language model's draft without support, by reason",
+        examples=[{"unknown-id": 1, "no-overlap": 2}],
+    )
+    prompt: PromptUsed
+    llm: str | None = Field(
+        description="the language model, if there is one to ask", examples=["gpt-4o-mini"]
+    )
+    cached: bool
+    usage: InsightUsage
+    prediction_id: UUID | None = Field(description="what the genre model said, for its lineage")
+    model: ModelUsed | None
+    recorded: bool = Field(description="true if Kafka confirmed the record of this answer")
 
 
 class JobRequest(Asked):

@@ -1,0 +1,221 @@
+"""The route of insights."""
+
+import hashlib
+from time import perf_counter
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Body, Depends, Response
+
+from trending_inference.api import takes_json
+from trending_inference.browsing import Story
+from trending_inference.gateway import Gateway, GatewayDep, RequestId
+from trending_inference.insights.drafting import SCHEMA
+from trending_inference.insights.evidence import Review
+from trending_inference.insights.insight import ANONYMOUS, Insight, Told
+from trending_inference.insights.scoring import RULE
+from trending_inference.problems import Problem, problem_responses
+from trending_inference.recording import correlation_id, predictions_served, record
+from trending_inference.schemas import (
+    PLOT,
+    InsightAnswer,
+    InsightRequest,
+    InsightScore,
+    InsightUsage,
+    ModelUsed,
+    PromptUsed,
+    StoryItem,
+    TitleItem,
+)
+from trending_inference.serving_model import LoadedModel
+from trending_shared.events import InsightServed
+from trending_shared.features import RECIPES, text_hash
+from trending_shared.messages import Message
+
+REVIEWS = 20  # of a title, the newest; more than find room in the evidence
+EXAMPLES: dict[str, Any] = {
+    "title": {"summary": "A title of the catalog", "value": {"title_id": "t_0123456789abcdef"}},
+    "story": {
+        "summary": "A story in parts",
+        "value": {
+            "name": "One Last Job",
+            "kind": "film",
+            "plot": f"{PLOT} The vault belongs to the man who put him away.",
+            "reviews": ["Tense and funny, with a heist that keeps you guessing to the end."],
+        },
+    },
+}
+
+
+async def _who_asks() -> str:
+    """Whose budget a request counts against, for as long as nobody is asked who they are."""
+    return ANONYMOUS
+
+
+def insight_routes() -> APIRouter:
+    """The route of insights, on a router of its own for each app."""
+    routes = APIRouter(prefix="/v1")
+
+    @routes.post(
+        "/insights",
+        summary="What is it like, and who says so?",
+        response_model=InsightAnswer,
+        responses=problem_responses(400, 404, 413, 415, 422, 503),
+        dependencies=[Depends(takes_json)],
+        tags=["predictions"],
+    )
+    async def insights(
+        asked: Annotated[InsightRequest, Body(openapi_examples=EXAMPLES)],
+        gateway: GatewayDep,
+        request_id: RequestId,
+        caller: Annotated[str, Depends(_who_asks)],
+    ) -> Response:
+        """Genres, a summary, moods, what viewers like and dislike, and a score by a rule.
+
+        Each claim of the language model cites numbered sentences of the plot and the reviews; what
+        they don't support is dropped and counted. Where no language model answers in time or within
+        budget, the answer is put together from the sentences themselves and says `degraded`, and
+        why. Of too few sentences nothing is told: `abstained`.
+        """
+        started = perf_counter()
+        title_id = asked.title_id if isinstance(asked, TitleItem) else None
+        model = gateway.serving.look()
+        told = await _told(gateway, asked, model)
+        insight = await gateway.insights.tell(told, model=model, caller=caller)
+        answer = _answer(insight, uuid4(), title_id)
+        messages = _messages(
+            gateway, insight, answer, request_id, caller, (perf_counter() - started) * 1000
+        )
+        answer.recorded = await record(gateway, messages)
+        return Response(
+            answer.model_dump_json(),
+            media_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    return routes
+
+
+async def _told(gateway: Gateway, asked: TitleItem | StoryItem, model: LoadedModel | None) -> Told:
+    if isinstance(asked, StoryItem):
+        story = Story(
+            name=asked.name,
+            plot=asked.plot,
+            kind=asked.kind,
+            countries=asked.countries,
+            reviews=asked.reviews,
+        )
+        return Told(story, tuple(map(Review, asked.reviews)))
+    reads = model is not None and RECIPES[model.manifest.recipe].review_words > 0
+    found = await gateway.browser.stories([asked.title_id], reviews=reads)
+    if asked.title_id not in found:
+        raise Problem(404, "title-unknown", "the catalog has no title with this id")
+    opinions = await gateway.browser.opinions(asked.title_id, REVIEWS)
+    return Told(found[asked.title_id], tuple(Review(each.text, each.rating) for each in opinions))
+
+
+def _answer(insight: Insight, insight_id: UUID, title_id: str | None) -> InsightAnswer:
+    asked, told, prediction = insight.asked, insight.told, insight.prediction
+    manifest = prediction.model.manifest if prediction else None
+    return InsightAnswer.model_validate(
+        {
+            "insight_id": insight_id,
+            "title_id": title_id,
+            "outcome": insight.outcome,
+            "degraded": insight.outcome == "degraded",
+            "reason": insight.reason,
+            "summary": told.summary or None,
+            "genres": told.genres,
+            "claims": told.claims,
+            "vibes": told.vibes,
+            "score": InsightScore(
+                value=insight.score.value,
+                rated=insight.score.rated,
+                cited=insight.score.cited,
+                rule=RULE,
+            )
+            if insight.score
+            else None,
+            "evidence": insight.evidence.sentences,
+            "evidence_complete": insight.evidence.complete,
+            "withheld": insight.evidence.withheld,
+            "dropped": told.dropped,
+            "prompt": PromptUsed(name=insight.prompt.name, version=insight.prompt.version),
+            "llm": insight.llm,
+            "cached": asked.cached,
+            "usage": InsightUsage(
+                attempts=asked.attempts,
+                prompt_tokens=asked.usage.prompt_tokens,
+                completion_tokens=asked.usage.completion_tokens,
+                cost_usd=asked.micro_usd / 1_000_000,
+            ),
+            "prediction_id": prediction.verdict.prediction_id if prediction else None,
+            "model": ModelUsed(
+                name=manifest.name, version=manifest.version, alias=prediction.model.alias
+            )
+            if prediction and manifest
+            else None,
+            "recorded": False,
+        },
+        from_attributes=True,
+    )
+
+
+def _messages(
+    gateway: Gateway,
+    insight: Insight,
+    answer: InsightAnswer,
+    request_id: str,
+    caller: str,
+    milliseconds: float,
+) -> list[Message[Any]]:
+    """The record of the answer, and that of the prediction it rests on, which is its cause."""
+    now, prediction = gateway.clock.now(), insight.prediction
+    usage = answer.usage
+    said = answer.model_dump_json(include={"genres", "claims", "vibes", "score"})
+    served = InsightServed(
+        insight_id=str(answer.insight_id),
+        request_id=request_id,
+        title_id=answer.title_id,
+        caller=caller,
+        outcome=answer.outcome,
+        reason=answer.reason,
+        prompt=answer.prompt.name,
+        prompt_version=answer.prompt.version,
+        answer_form=SCHEMA,
+        llm=answer.llm,
+        attempts=usage.attempts,
+        cached=answer.cached,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cost_usd=usage.cost_usd,
+        evidence_hash=text_hash(insight.data),
+        sentences=len(answer.evidence),
+        withheld=answer.withheld,
+        answer_hash=hashlib.sha256(said.encode()).hexdigest(),
+        genres=tuple(found.genre for found in answer.genres),
+        score=answer.score.value if answer.score else None,
+        claims=len(answer.claims),
+        dropped=answer.dropped,
+        prediction_id=str(answer.prediction_id) if answer.prediction_id else None,
+        served_at=now,
+        duration_ms=round(milliseconds, 3),
+    )
+    message = Message(
+        event=served,
+        id=answer.insight_id,
+        correlation_id=correlation_id(request_id),
+        causation_id=answer.prediction_id,
+    )
+    if prediction is None:
+        return [message]
+    causes = predictions_served(
+        prediction.model,
+        [prediction.text],
+        [prediction.verdict],
+        title_ids=[answer.title_id],
+        request_id=request_id,
+        served_at=now,
+        milliseconds=prediction.seconds * 1000,
+    )
+    return [*causes, message]
