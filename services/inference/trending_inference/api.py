@@ -2,39 +2,32 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID, uuid4, uuid5
 
-import orjson
 import structlog
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, StringConstraints
 
-from trending_inference.gateway import Gateway, GatewayDep, RequestId
-from trending_inference.problems import Problem, problem_responses
-from trending_inference.recording import predictions_served, publish, record
+from trending_inference.gateway import GatewayDep
+from trending_inference.genres import GenresRoute, genres
+from trending_inference.problems import Problem, problem_responses, takes_json
 from trending_inference.schemas import (
     AliasState,
     GenresAnswer,
-    GenresRequest,
-    Item,
     JobAccepted,
     JobRequest,
     Links,
     ModelsAnswer,
     ModelSummary,
-    TextItem,
     TitleDetail,
-    TitleItem,
     TitlesAnswer,
     TrendingAnswer,
 )
 from trending_shared.errors import PredictionUnknown
 from trending_shared.events import Kind, ScrapeJob
-from trending_shared.features import RECIPES, compose_text, normalise_text
 from trending_shared.lineage import Lineage, trace_prediction
 from trending_shared.messages import NAMESPACE, first_message
 from trending_shared.registry import Manifest
@@ -46,66 +39,21 @@ Offset = Annotated[int, Query(ge=0, le=10_000)]
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
-async def takes_json(request: Request) -> None:
-    """A dependency of routes with a body: it must say that it is JSON."""
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise Problem(415, "not-json", "send the header Content-Type: application/json")
-
-
 def api_routes() -> APIRouter:
     """Every route of the API, on a router of its own for each app."""
     routes = APIRouter(prefix="/v1")
     body = [Depends(takes_json)]
 
-    @routes.post(
+    routes.add_api_route(
         "/genres",
+        genres,
+        methods=["POST"],
+        route_class_override=GenresRoute,
         summary="What kind of story is this?",
         response_model=GenresAnswer,
         responses=problem_responses(400, 404, 413, 415, 422, 503),
-        dependencies=body,
         tags=["predictions"],
     )
-    async def genres(asked: GenresRequest, gateway: GatewayDep, request_id: RequestId) -> Response:
-        """Genres for up to 64 texts, titles of the catalog, or stories in parts.
-
-        All items of one request are answered by the same model version. Every answer has an id by
-        which `/v1/predictions/{prediction_id}/lineage` tells where it came from.
-        """
-        model = gateway.serving.current()
-        texts = await _texts(gateway, asked.items, model.manifest.recipe)
-        verdicts, seconds = await gateway.predictor.predict(model, texts)
-        title_ids = [item.title_id if isinstance(item, TitleItem) else None for item in asked.items]
-        recorded = await record(
-            gateway,
-            predictions_served(
-                model,
-                texts,
-                verdicts,
-                title_ids=title_ids,
-                request_id=request_id,
-                served_at=gateway.clock.now(),
-                milliseconds=seconds * 1000,
-            ),
-        )
-        used = {
-            "name": model.manifest.name,
-            "version": model.manifest.version,
-            "alias": model.alias,
-        }
-        items = [
-            {
-                "prediction_id": verdict.prediction_id,
-                "title_id": title_id,
-                "genres": verdict.genres,
-                "abstained": not verdict.genres,
-                "probabilities": verdict.probabilities,
-                "model": used,
-                "recorded": recorded,
-            }
-            for verdict, title_id in zip(verdicts, title_ids, strict=True)
-        ]
-        return _json({"items": items}, headers={"Cache-Control": "no-store"})
 
     @routes.get(
         "/predictions/{prediction_id}/lineage",
@@ -215,7 +163,7 @@ def api_routes() -> APIRouter:
         job = ScrapeJob(source=asked.source, url=url, max_pages=asked.max_pages)
         name = f"job:{idempotency_key}:{job.model_dump_json()}"
         job_id = uuid5(NAMESPACE, name) if idempotency_key else uuid4()
-        await publish(gateway, [first_message(job, id=job_id)])
+        await gateway.recorder.publish([first_message(job, id=job_id)])
         log.info("job_published", job_id=str(job_id), source=job.source)
         return JobAccepted(job_id=job_id)
 
@@ -247,36 +195,6 @@ def _summary(manifest: Manifest) -> ModelSummary:
         name: value for name, value in manifest.metrics.items() if isinstance(value, int | float)
     }
     return ModelSummary(**manifest.model_dump(exclude={"metrics"}), metrics=figures)
-
-
-async def _texts(gateway: Gateway, items: Sequence[Item], recipe: str) -> list[str]:
-    """What a model of this recipe is to read for each item, made as its training texts were."""
-    wanted = {item.title_id for item in items if isinstance(item, TitleItem)}
-    stories = await gateway.browser.stories(wanted, reviews=RECIPES[recipe].review_words > 0)
-    texts = []
-    for index, item in enumerate(items):
-        if isinstance(item, TextItem):
-            text = normalise_text(item.text)
-        else:
-            story = stories.get(item.title_id) if isinstance(item, TitleItem) else item
-            if story is None:
-                raise Problem(404, "title-unknown", f"items/{index}: the catalog has no such title")
-            text = compose_text(
-                name=story.name,
-                plot=story.plot,
-                kind=story.kind,
-                countries=story.countries,
-                reviews=story.reviews,
-                recipe=recipe,
-            )
-        if not text:
-            raise Problem(422, "text-empty", f"items/{index}: no readable text is left")
-        texts.append(text)
-    return texts
-
-
-def _json(answer: Any, *, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(answer), media_type="application/json", headers=headers)
 
 
 def _cached(request: Request, answer: BaseModel) -> Response:

@@ -23,6 +23,7 @@ from trending_inference.metrics import InferenceMetrics
 from trending_inference.page import STATIC, create_pages, page_routes
 from trending_inference.predicting import Predictor
 from trending_inference.problems import ProblemApp
+from trending_inference.recording import Recorder
 from trending_inference.serving_model import ServingModel
 from trending_inference.settings import InferenceSettings
 from trending_shared.catalog import Catalog
@@ -89,6 +90,9 @@ def create_app(
         browser=Browser(catalog),
         serving=serving,
         predictor=predictor,
+        recorder=Recorder(
+            publisher, within=settings.publish_timeout.total_seconds(), metrics=metrics
+        ),
         insights=Insights(
             llm=llm,
             prompt=ServingPrompt(PromptRegistry(store), ttl=settings.alias_ttl, clock=clock),
@@ -120,6 +124,7 @@ def create_app(
             if own_catalog:
                 stack.push_async_callback(own_catalog.close)
                 await own_catalog.create()
+            stack.push_async_callback(gateway.recorder.close)
             stack.callback(gateway.predictor.close)
             stack.push_async_callback(gateway.serving.close)
             if llm:

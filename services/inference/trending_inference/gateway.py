@@ -11,6 +11,7 @@ from trending_inference.browsing import Browser
 from trending_inference.insights.insight import Insights
 from trending_inference.metrics import InferenceMetrics
 from trending_inference.predicting import Predictor
+from trending_inference.recording import Recorder
 from trending_inference.serving_model import ServingModel
 from trending_inference.settings import InferenceSettings
 from trending_shared.catalog import Catalog
@@ -38,6 +39,7 @@ class Gateway:
     browser: Browser
     serving: ServingModel
     predictor: Predictor
+    recorder: Recorder
     insights: Insights
     pages: Environment
     registry: CollectorRegistry

@@ -7,15 +7,14 @@ from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Body, Depends, Response
 
-from trending_inference.api import takes_json
 from trending_inference.browsing import Story
 from trending_inference.gateway import Gateway, GatewayDep, RequestId
 from trending_inference.insights.drafting import SCHEMA
 from trending_inference.insights.evidence import Review
 from trending_inference.insights.insight import ANONYMOUS, Insight, Told
 from trending_inference.insights.scoring import RULE
-from trending_inference.problems import Problem, problem_responses
-from trending_inference.recording import correlation_id, predictions_served, record
+from trending_inference.problems import Problem, problem_responses, takes_json
+from trending_inference.recording import correlation_id, predictions_served
 from trending_inference.schemas import (
     PLOT,
     InsightAnswer,
@@ -86,7 +85,7 @@ def insight_routes() -> APIRouter:
         messages = _messages(
             gateway, insight, answer, request_id, caller, (perf_counter() - started) * 1000
         )
-        answer.recorded = await record(gateway, messages)
+        answer.recorded = await gateway.recorder.record(messages)
         return Response(
             answer.model_dump_json(),
             media_type="application/json",

@@ -1,9 +1,16 @@
-"""From texts to genres: the decision, and the threads it is made in."""
+"""From texts to genres: the decision, and the runs of the model that it is made in.
+
+A run takes all that waits at that moment, so nobody waits for company: one caller alone is answered
+at once, and the more there are the larger a run is. How large it may be follows from how long a
+text takes: many that are counted in words, one that goes through a network.
+"""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from uuid import UUID, uuid4
 
@@ -14,9 +21,18 @@ from trending_inference.metrics import InferenceMetrics
 from trending_inference.serving_model import LoadedModel
 from trending_shared.errors import Unavailable
 
+_RUN_SECONDS = 0.005  # that a run should take at most, so that a newcomer waits no longer for it
+_MOST = 64  # texts of one run
+_MEMORY = 0.1  # weight of the last run in what a text is expected to take
+
 
 class Overloaded(Unavailable):
-    """More requests wait for the model than will be answered in good time."""
+    """More wait for the model than can be answered in the time that there is."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds until what waits now will have been answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,39 +65,134 @@ def decide(model: LoadedModel, probabilities: NDArray[np.float32]) -> list[Verdi
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of a request's texts, and the seconds of the run that they were in."""
+
+    verdicts: Sequence[Verdict]
+    seconds: float
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A request's texts; `until` is by the loop's clock."""
+
+    model: LoadedModel
+    texts: Sequence[str]
+    until: float
+    answer: "asyncio.Future[Answered]"
+
+
 class Predictor:
-    """Runs models in a few threads of its own, and refuses work rather than queue it for long."""
+    """Runs models in a few threads of its own, and refuses what can't be answered in time.
+
+    Args:
+        threads: runs at once.
+        max_waiting: texts under way or waiting.
+    """
 
     def __init__(self, *, threads: int, max_waiting: int, metrics: InferenceMetrics) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="model")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="model")
+        self._threads = threads
+        self._idle = threads
         self._max_waiting = max_waiting
-        self._waiting = 0
+        self._queue: deque[_Waiting] = deque()
+        self._texts = 0
+        self._text_seconds: dict[str, float] = {}
         self._metrics = metrics
 
     async def predict(
-        self, model: LoadedModel, texts: Sequence[str]
-    ) -> tuple[list[Verdict], float]:
-        """A verdict for each text, and the seconds that the model took for all of them.
+        self, model: LoadedModel, texts: Sequence[str], *, within: float = 60.0
+    ) -> Answered:
+        """A verdict for each text.
+
+        Args:
+            within: seconds that the caller waits.
 
         Raises:
-            Overloaded: too many calls are under way or waiting.
+            Overloaded: too much waits already, or it took longer.
             ModelUnusable: the model failed on these texts.
         """
-        if self._waiting >= self._max_waiting:
+        loop = asyncio.get_running_loop()
+        wait = self._wait(model)
+        # What is too large for the queue is still answered while nobody else waits.
+        if (self._texts and self._texts + len(texts) > self._max_waiting) or wait > within:
             self._metrics.shed.inc()
-            raise Overloaded(f"{self._waiting} requests are waiting for the model")
+            raise Overloaded(
+                f"{self._texts} texts wait for the model, {wait:.3f} s of work", retry_after=wait
+            )
+        waiting = _Waiting(model, texts, loop.time() + within, loop.create_future())
+        self._queue.append(waiting)
+        self._texts += len(texts)
+        self._run_what_waits(loop)
+        return await waiting.answer
 
-        def run() -> tuple[NDArray[np.float32], float]:
-            started = perf_counter()
-            return model.graph.predict(texts), perf_counter() - started
+    def _wait(self, model: LoadedModel) -> float:
+        """Seconds until a newcomer's turn, by how long texts have taken of late."""
+        if self._idle and not self._queue:
+            return 0.0
+        return self._texts * self._text_seconds.get(model.manifest.version, 0.0) / self._threads
 
-        self._waiting += 1
-        try:
-            loop = asyncio.get_running_loop()
-            probabilities, seconds = await loop.run_in_executor(self._threads, run)
-        finally:
-            self._waiting -= 1
-        verdicts = decide(model, probabilities)
+    def _run_what_waits(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._idle and self._queue:
+            if not (batch := self._take(loop.time())):
+                continue
+            self._idle -= 1
+            run = loop.run_in_executor(self._pool, _run, batch)
+            run.add_done_callback(partial(self._answer, loop, batch))
+
+    def _take(self, now: float) -> list[_Waiting]:
+        """The next run's requests: of one model, in their order; whoever is too late is told."""
+        batch: list[_Waiting] = []
+        count = 0
+        model = self._queue[0].model
+        each = self._text_seconds.get(model.manifest.version, _RUN_SECONDS)
+        most = max(1, min(_MOST, int(_RUN_SECONDS / max(each, 1e-9))))
+        while self._queue and self._queue[0].model is model:
+            first = self._queue[0]
+            if batch and count + len(first.texts) > most:
+                break
+            self._queue.popleft()
+            if first.answer.done():  # its caller is gone
+                self._texts -= len(first.texts)
+            elif first.until < now:
+                self._texts -= len(first.texts)
+                self._metrics.shed.inc()
+                late = Overloaded("its time was up before its turn", retry_after=self._wait(model))
+                first.answer.set_exception(late)
+            else:
+                batch.append(first)
+                count += len(first.texts)
+        return batch
+
+    def _answer(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: list[_Waiting],
+        run: "asyncio.Future[tuple[list[Verdict], float]]",
+    ) -> None:
+        self._idle += 1
+        count = sum(len(waiting.texts) for waiting in batch)
+        self._texts -= count
+        if (error := run.exception()) is None:
+            verdicts, seconds = run.result()
+            version = batch[0].model.manifest.version
+            known = self._text_seconds.get(version, seconds / count)
+            self._text_seconds = {version: known + _MEMORY * (seconds / count - known)}
+            self._count(verdicts, seconds)
+            start = 0
+            for waiting in batch:
+                end = start + len(waiting.texts)
+                if not waiting.answer.done():
+                    waiting.answer.set_result(Answered(verdicts[start:end], seconds))
+                start = end
+        else:
+            for waiting in batch:
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(error)
+        self._run_what_waits(loop)
+
+    def _count(self, verdicts: Sequence[Verdict], seconds: float) -> None:
         self._metrics.model_seconds.observe(seconds)
         self._metrics.texts.inc(len(verdicts))
         for verdict in verdicts:
@@ -89,7 +200,15 @@ class Predictor:
                 self._metrics.abstained.inc()
             for genre in verdict.genres:
                 self._metrics.genres.labels(genre).inc()
-        return verdicts, seconds
 
     def close(self) -> None:
-        self._threads.shutdown()
+        self._pool.shutdown()
+
+
+def _run(batch: Sequence[_Waiting]) -> tuple[list[Verdict], float]:
+    """One run of the model on several requests' texts; for a thread."""
+    started = perf_counter()
+    model = batch[0].model
+    probabilities = model.graph.predict([text for waiting in batch for text in waiting.texts])
+    seconds = perf_counter() - started
+    return decide(model, probabilities), seconds

@@ -4,6 +4,7 @@ They repeat no value that was sent and tell nothing of our insides; the log has 
 same request id.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ import structlog
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from trending_shared.errors import TrendingError, Unavailable
@@ -117,6 +119,22 @@ def problem_response(
     )
 
 
+def is_json(headers: Headers) -> bool:
+    """Whether a body says that it is JSON."""
+    media_type = headers.get("content-type", "").partition(";")[0]
+    return media_type.strip().lower() == "application/json"
+
+
+async def takes_json(request: Request) -> None:
+    """A dependency of routes with a body; raises `Problem`."""
+    if not is_json(request.headers):
+        raise not_json()
+
+
+def not_json() -> Problem:
+    return Problem(415, "not-json", "send the header Content-Type: application/json")
+
+
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """A route's possible problems, for its OpenAPI description."""
     return {
@@ -171,8 +189,15 @@ async def _on_unavailable(request: Request, error: Exception) -> Response:
     assert isinstance(error, TrendingError)
     log.warning("request_unavailable", reason=error.reason, detail=str(error))
     kind = re.sub(r"(?<!^)(?=[A-Z])", "-", error.reason).lower()
+    wait = math.ceil(getattr(error, "retry_after", RETRY_AFTER)) or 1
     detail = _UNAVAILABLE.get(error.reason, "something this answer needs is out of reach")
-    return problem_response(503, kind, detail, request_id=_request_id(request))
+    return problem_response(
+        503,
+        kind,
+        detail,
+        request_id=_request_id(request),
+        headers={"Retry-After": str(wait)},
+    )
 
 
 def _pointer(location: Sequence[Any]) -> str:

@@ -8,15 +8,20 @@ from uuid import UUID, uuid5
 
 import structlog
 
-from trending_inference.gateway import Gateway
+from trending_inference.metrics import InferenceMetrics
 from trending_inference.predicting import Verdict
 from trending_inference.serving_model import LoadedModel
 from trending_shared.errors import BrokerUnavailable, TrendingError
 from trending_shared.events import PredictionServed
 from trending_shared.features import text_hash
 from trending_shared.messages import NAMESPACE, Message, first_message
+from trending_shared.publishing import Publisher
 
 log = structlog.get_logger()
+
+_MOST = 20_000  # records that wait for Kafka; what comes then is answered without a record
+
+Messages = Sequence[Message[Any]]
 
 
 def predictions_served(
@@ -53,29 +58,78 @@ def predictions_served(
     ]
 
 
-async def record(gateway: Gateway, messages: Sequence[Message[Any]]) -> bool:
-    """Publish what was told; true if Kafka confirmed all of it in time.
+class Recorder:
+    """Publishes what was told; an answer is worth more than its record.
 
-    An unconfirmed record may still arrive.
+    A run of the model answers many requests within one turn of the event loop, and what they have
+    to record goes to Kafka together.
+
+    Args:
+        within: seconds that an answer waits for Kafka.
     """
-    try:
-        await publish(gateway, messages)
-    except TrendingError as error:
-        predictions = sum(isinstance(each.event, PredictionServed) for each in messages)
-        gateway.metrics.unrecorded.inc(predictions)
-        log.warning("predictions_not_recorded", predictions=predictions, error=repr(error))
-        return False
-    return True
 
+    def __init__(self, publisher: Publisher, *, within: float, metrics: InferenceMetrics) -> None:
+        self._publisher = publisher
+        self._within = within
+        self._metrics = metrics
+        self._new: list[tuple[Messages, asyncio.Future[None]]] = []
+        self._sending: set[asyncio.Task[None]] = set()
+        self._count = 0
 
-async def publish(gateway: Gateway, messages: Sequence[Message[Any]]) -> None:
-    """Publish, but wait for Kafka no longer than told; raises `BrokerUnavailable` then."""
-    patience = gateway.settings.publish_timeout.total_seconds()
-    try:
-        async with asyncio.timeout(patience):
-            await gateway.publisher.publish(messages)
-    except TimeoutError as error:
-        raise BrokerUnavailable(f"Kafka confirmed nothing within {patience} s") from error
+    async def record(self, messages: Messages) -> bool:
+        """Whether Kafka confirmed all of them in time; what it hasn't may still arrive."""
+        try:
+            await self.publish(messages)
+        except TrendingError as error:
+            predictions = sum(isinstance(each.event, PredictionServed) for each in messages)
+            self._metrics.unrecorded.inc(predictions)
+            log.warning("predictions_not_recorded", predictions=predictions, error=repr(error))
+            return False
+        return True
+
+    async def publish(self, messages: Messages) -> None:
+        """Publish, but wait for Kafka no longer than told; raises `BrokerUnavailable` then."""
+        if self._count + len(messages) > _MOST:
+            raise BrokerUnavailable(f"{self._count} records wait for Kafka already")
+        loop = asyncio.get_running_loop()
+        if not self._new:
+            loop.call_soon(self._send)
+        confirmed = loop.create_future()
+        self._new.append((messages, confirmed))
+        self._count += len(messages)
+        try:
+            async with asyncio.timeout(self._within):
+                await confirmed
+        except TimeoutError as error:
+            raise BrokerUnavailable(f"Kafka confirmed nothing within {self._within} s") from error
+
+    def _send(self) -> None:
+        new, self._new = self._new, []
+        task = asyncio.create_task(self._publish(new))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _publish(self, new: Sequence[tuple[Messages, "asyncio.Future[None]"]]) -> None:
+        error: TrendingError | None = None
+        try:
+            await self._publisher.publish([each for messages, _ in new for each in messages])
+        except TrendingError as refused:
+            error = refused
+        finally:
+            self._count -= sum(len(messages) for messages, _ in new)
+        for _, confirmed in new:
+            if not confirmed.done():
+                if error:
+                    confirmed.set_exception(error)
+                else:
+                    confirmed.set_result(None)
+
+    async def close(self) -> None:
+        """Wait for what is under way, but no longer than an answer would."""
+        if self._sending:
+            _, late = await asyncio.wait(self._sending, timeout=self._within)
+            for task in late:
+                task.cancel()
 
 
 def correlation_id(request_id: str) -> UUID:

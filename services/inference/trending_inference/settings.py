@@ -31,7 +31,11 @@ class InferenceSettings(ServiceSettings):
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="model runs at once"
     )
     max_waiting: int = Field(
-        default=256, ge=1, description="model runs under way or waiting before 503 is answered"
+        default=1024, ge=1, description="texts under way or waiting before 503 is answered"
+    )
+    timeout: timedelta = Field(
+        default=timedelta(seconds=10),
+        description="how long a request may wait for the model; a caller may ask for less",
     )
     start_urls: dict[str, str] = Field(
         default={}, description="first page of each source, for jobs that name none, as JSON"

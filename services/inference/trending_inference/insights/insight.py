@@ -172,8 +172,8 @@ class Insights:
         )
         if not text:
             return None
-        (verdict,), seconds = await self._predictor.predict(model, [text])
-        return Prediction(model, text, verdict, seconds)
+        answered = await self._predictor.predict(model, [text])
+        return Prediction(model, text, answered.verdicts[0], answered.seconds)
 
     # ------------------------------------------------------------ the language model
 

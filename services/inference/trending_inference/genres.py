@@ -1,0 +1,163 @@
+"""`POST /v1/genres`: the route that is asked thousands of times a second.
+
+FastAPI describes it and never runs it: solving dependencies, validating and serialising there cost
+several times what the model does. The route reads its body itself, and everything else, from the
+validation to the problem documents, is what the other routes have.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from trending_inference.gateway import Gateway
+from trending_inference.problems import Problem, is_json, not_json
+from trending_inference.recording import predictions_served
+from trending_inference.schemas import GenresAnswer, GenresRequest, Item, TextItem, TitleItem
+from trending_shared.features import RECIPES, compose_text, normalise_text
+
+PATIENCE = "x-request-timeout"
+"""The header by which a caller says for how many seconds it waits."""
+_HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+
+
+async def genres(asked: GenresRequest) -> GenresAnswer:
+    """Genres for up to 64 texts, titles of the catalog, or stories in parts.
+
+    All items of one request are answered by the same model version. Every answer has an id by
+    which `/v1/predictions/{prediction_id}/lineage` tells where it came from.
+
+    `X-Request-Timeout` says for how many seconds the caller waits; what can't be answered within
+    them is refused at once, with 503 and `Retry-After`.
+    """
+    raise NotImplementedError("GenresRoute answers")
+
+
+class GenresRoute(APIRoute):
+    """Answers below FastAPI, which has the description of `genres` only."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if not is_json(headers):
+            raise not_json()
+        state = scope["state"]
+        gateway: Gateway = state["gateway"]
+        within = _patience(headers, gateway.settings.timeout.total_seconds())
+        try:
+            asked = GenresRequest.model_validate_json(await _read(receive))
+        except ValidationError as error:
+            raise RequestValidationError(_in_body(error)) from error
+        body = await answer(asked, gateway, state["request_id"], within)
+        length = (b"content-length", str(len(body)).encode())
+        await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, length]})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def answer(asked: GenresRequest, gateway: Gateway, request_id: str, within: float) -> bytes:
+    """The body of a `GenresAnswer`.
+
+    Args:
+        within: seconds that the caller waits.
+
+    Raises:
+        Problem: an item has no text, or names a title that isn't there.
+        ModelNotFound, ModelUnusable, Overloaded: as their names say.
+    """
+    model = gateway.serving.current()
+    texts = await _texts(gateway, asked.items, model.manifest.recipe)
+    answered = await gateway.predictor.predict(model, texts, within=within)
+    title_ids = [item.title_id if isinstance(item, TitleItem) else None for item in asked.items]
+    recorded = await gateway.recorder.record(
+        predictions_served(
+            model,
+            texts,
+            answered.verdicts,
+            title_ids=title_ids,
+            request_id=request_id,
+            served_at=gateway.clock.now(),
+            milliseconds=answered.seconds * 1000,
+        )
+    )
+    used = {
+        "name": model.manifest.name,
+        "version": model.manifest.version,
+        "alias": model.alias,
+    }
+    items = [
+        {
+            "prediction_id": verdict.prediction_id,
+            "title_id": title_id,
+            "genres": verdict.genres,
+            "abstained": not verdict.genres,
+            "probabilities": verdict.probabilities,
+            "model": used,
+            "recorded": recorded,
+        }
+        for verdict, title_id in zip(answered.verdicts, title_ids, strict=True)
+    ]
+    return orjson.dumps({"items": items})
+
+
+async def _texts(gateway: Gateway, items: Sequence[Item], recipe: str) -> list[str]:
+    """What a model of this recipe is to read for each item, made as its training texts were."""
+    wanted = {item.title_id for item in items if isinstance(item, TitleItem)}
+    stories = await gateway.browser.stories(wanted, reviews=RECIPES[recipe].review_words > 0)
+    texts = []
+    for index, item in enumerate(items):
+        if isinstance(item, TextItem):
+            text = normalise_text(item.text)
+        else:
+            story = stories.get(item.title_id) if isinstance(item, TitleItem) else item
+            if story is None:
+                raise Problem(404, "title-unknown", f"items/{index}: the catalog has no such title")
+            text = compose_text(
+                name=story.name,
+                plot=story.plot,
+                kind=story.kind,
+                countries=story.countries,
+                reviews=story.reviews,
+                recipe=recipe,
+            )
+        if not text:
+            raise Problem(422, "text-empty", f"items/{index}: no readable text is left")
+        texts.append(text)
+    return texts
+
+
+async def _read(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return body
+
+
+def _patience(headers: Headers, most: float) -> float:
+    """Seconds that the caller waits, and we do."""
+    given = headers.get(PATIENCE)
+    if given is None:
+        return most
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = float("nan")
+    if not 0 < seconds < float("inf"):
+        raise Problem(422, "request-invalid", "X-Request-Timeout is a number of seconds above 0")
+    return min(seconds, most)
+
+
+def _in_body(error: ValidationError) -> list[Any]:
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return [{**each, "loc": ("body", *each["loc"])} for each in found]
