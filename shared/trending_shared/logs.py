@@ -15,7 +15,7 @@ from structlog.typing import EventDict, Processor
 from trending_shared.messages import Message
 
 _NOISY = (
-    *("aiokafka", "faststream", "uvicorn.access"),
+    *("aiokafka", "faststream", "onnxruntime", "uvicorn.access"),
     *("httpx", "httpcore", "httpx2", "httpcore2", "openai"),  # they tell addresses and whole bodies
 )
 _MAX_TEXT = 500  # scraped text may be long and hostile; a log line is neither
