@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -195,8 +197,17 @@ def _brief_about_outages(app: ASGIApp) -> ASGIApp:
     return brief
 
 
-def run(service: str, cls: type[S], create_app: Callable[[S], Any]) -> None:
+def run(
+    service: str,
+    cls: type[S],
+    create_app: Callable[[S], Any],
+    *,
+    listen: Callable[[S], socket.socket] | None = None,
+) -> None:
     """The process of a service: settings, logs, server.
+
+    Args:
+        listen: makes the socket to listen on, if it isn't simply the address of the settings.
 
     Raises:
         SystemExit: a setting can't be used (status 78, EX_CONFIG), or the service can't start.
@@ -225,6 +236,9 @@ def run(service: str, cls: type[S], create_app: Callable[[S], Any]) -> None:
             timeout_graceful_shutdown=30,
         )
     )
-    asyncio.run(server.serve())
+    # uvicorn finishes what it has accepted, and then raises the signal once more; to stop when one
+    # is told to is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    asyncio.run(server.serve([listen(settings)] if listen else None))
     if not server.started:
         raise SystemExit(1)

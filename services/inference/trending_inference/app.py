@@ -1,5 +1,6 @@
 """Builds the gateway: the only place where its parts are made and connected."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -9,6 +10,7 @@ from fastapi.responses import PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from trending_inference.api import api_routes
 from trending_inference.browsing import Browser
@@ -26,6 +28,7 @@ from trending_inference.problems import ProblemApp
 from trending_inference.recording import Recorder
 from trending_inference.serving_model import ServingModel
 from trending_inference.settings import InferenceSettings
+from trending_inference.workers import METRICS
 from trending_shared.catalog import Catalog
 from trending_shared.clock import Clock, SystemClock
 from trending_shared.events import InsightServed, PredictionServed, ScrapeJob
@@ -191,4 +194,8 @@ def _add_probes(app: FastAPI) -> None:
     @app.get("/metrics", include_in_schema=False)
     async def metrics(request: Request, gateway: GatewayDep) -> Response:
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(gateway.registry), media_type=media_type)
+        registry = gateway.registry
+        if METRICS in os.environ:  # those of all workers, whichever is asked
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return Response(encode(registry), media_type=media_type)

@@ -72,11 +72,13 @@ class InferenceMetrics:
             "trending_inference_model_info",
             "The model in service, as labels; the value is always 1",
             ["name", "version", "alias", "algorithm"],
+            multiprocess_mode="livemax",
             registry=registry,
         )
         self.model_loaded = Gauge(
             "trending_inference_model_loaded",
             "1 while a model is in service; at 0 every prediction is refused",
+            multiprocess_mode="livemin",
             registry=registry,
         )
         self.insights = Counter(

@@ -114,14 +114,15 @@ class ServingModel:
             return
         if loaded is None:
             return
+        info = self._metrics.model_info
+        if self._current:  # what several processes share can't be cleared
+            info.labels(*_told(self._current)).set(0)
+            info.clear()
         self._current = loaded
         manifest = loaded.manifest
         self._metrics.swaps.inc()
         self._metrics.model_loaded.set(1)
-        self._metrics.model_info.clear()
-        self._metrics.model_info.labels(
-            manifest.name, manifest.version, loaded.alias, manifest.algorithm
-        ).set(1)
+        info.labels(*_told(loaded)).set(1)
         log.info("model_in_service", model=manifest.name, version=manifest.version)
 
     def _load_if_moved(self) -> LoadedModel | None:
@@ -150,3 +151,9 @@ class ServingModel:
         """Wait for a look that is under way."""
         if self._refresh:
             await self._refresh
+
+
+def _told(model: LoadedModel) -> tuple[str, ...]:
+    """The labels of `model_info`."""
+    manifest = model.manifest
+    return manifest.name, manifest.version, model.alias, manifest.algorithm

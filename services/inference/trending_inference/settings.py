@@ -27,8 +27,13 @@ class InferenceSettings(ServiceSettings):
     publish_timeout: timedelta = Field(
         default=timedelta(seconds=1), description="how long an answer waits for Kafka"
     )
+    workers: int = Field(
+        default=1, ge=1, le=64, description="processes that answer, each with a model of its own"
+    )
     threads: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, description="model runs at once"
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        description="model runs at once in a process",
     )
     max_waiting: int = Field(
         default=1024, ge=1, description="texts under way or waiting before 503 is answered"
