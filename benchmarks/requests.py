@@ -5,7 +5,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from statistics import median
 
 import httpx
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.callers import HOST, PATIENCE, Load, Outcome
 from benchmarks.inputs import training_set
 from benchmarks.results import Result
-from benchmarks.rounds import ROUNDS, Bench, MeasurementFailed, Running
+from benchmarks.rounds import ROUNDS, START_TIMEOUT, Bench, MeasurementFailed, Running
 from trending_demo.catalogue import demo_catalogue
 from trending_shared.features import normalise_text
 from trending_shared.genres import GENRES
@@ -30,6 +32,8 @@ from trending_trainer.training import fit_family, ready_alone
 
 PATH = "/v1/genres"
 RECORDED = '"recorded":true'
+ANSWERED = '"probabilities":{'
+WORKERS = 2
 CALLERS = (1, 16, 64)
 ALONE = 1.0  # seconds a round
 
@@ -40,8 +44,26 @@ class Target:
 
     running: Running
     bodies: Sequence[str]
+    expect: str = RECORDED
     outcomes: dict[int, list[Outcome]] = field(default_factory=dict)
     cpu_seconds: dict[int, list[float]] = field(default_factory=dict)
+
+    def wait_until_it_answers(self) -> None:
+        """Some have no readiness of their own."""
+        deadline = time.monotonic() + START_TIMEOUT
+        url = f"http://{HOST}:{self.running.port}{PATH}"
+        headers = {"Content-Type": "application/json"}
+        while time.monotonic() < deadline:
+            self.running.check()
+            try:
+                if httpx.post(
+                    url, content=self.bodies[0], headers=headers, trust_env=False
+                ).is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        raise MeasurementFailed(f"{self.running.name} answers nothing")
 
     def go(self, callers: int, seconds: float) -> Outcome:
         """Have it called, by a process of its own.
@@ -53,7 +75,7 @@ class Target:
             port=self.running.port,
             path=PATH,
             bodies=list(self.bodies),
-            expect=RECORDED,
+            expect=self.expect,
             callers=callers,
             seconds=seconds,
         )
@@ -73,7 +95,7 @@ class Target:
         if outcome.errors or not outcome.answers:
             raise MeasurementFailed(
                 f"{self.running.name} and {callers} callers: {outcome.errors} of "
-                f"{outcome.answers} answers weren't a recorded 200"
+                f"{outcome.answers} answers weren't the 200 expected"
             )
         self.outcomes.setdefault(callers, []).append(outcome)
         self.cpu_seconds.setdefault(callers, []).append(used)
@@ -101,7 +123,7 @@ def measure_gateway(bench: Bench, seconds: float) -> list[Result]:
     bench.tell("gateway: training a model")
     store = ObjectStore.at((bench.home / "store").as_uri())
     titles, workspace = training_set(), StoredWorkspace(store, "work")
-    words = family("tfidf-logreg", encode=no_encoder, workspace=workspace)
+    words = family("tfidf-xgboost", encode=no_encoder, workspace=workspace)
     model = ready_alone(fit_family(words, titles, workspace), titles)
     parts = [(fitted.part, weights) for fitted, weights in model.parts]
     graph = assemble(parts, model.calibration, name=model.family)
@@ -114,29 +136,43 @@ def measure_gateway(bench: Bench, seconds: float) -> list[Result]:
     )
     plots = [title.plot for title in demo_catalogue().titles]
     bodies = [json.dumps({"items": [{"text": plot}]}) for plot in plots]
-    bench.tell("gateway: starting it")
-    with bench.service("inference") as running:
-        gateway = Target(running, bodies)
+    file = bench.home / "model.onnx"
+    file.write_bytes(graph)
+    bench.tell("gateway: starting it, and what it is compared with")
+    with ExitStack() as stack:
+        running = stack.enter_context(bench.service("inference", workers=WORKERS))
         answer = bench.home / "answer.json"
         answer.write_bytes(_ask(running, bodies[0]))
-        with bench.process("bare_route", "benchmarks.bare_route", str(answer)) as bare_running:
-            bare_running.wait_until_ready()
-            bare = Target(bare_running, bodies)
-            for target in (gateway, bare):
-                target.go(CALLERS[1], 1.0)
-                target.outcomes.clear()
-                target.cpu_seconds.clear()
-            for callers in CALLERS:
-                bench.tell(f"gateway: {ROUNDS} rounds with callers: {callers}")
-                for _ in range(ROUNDS):
-                    gateway.go(callers, seconds)
-                    bare.go(callers, seconds)
+
+        def start(name: str, argument: Path, **settings: object) -> Running:
+            process = bench.process(name, f"benchmarks.{name}", str(argument), **settings)
+            return stack.enter_context(process)
+
+        gateway = Target(running, bodies)
+        others = {
+            "Mosec": Target(start("peer_mosec", file, workers=WORKERS), bodies, ANSWERED),
+            "FastAPI, as most write it": Target(start("peer_fastapi", file), bodies, ANSWERED),
+            "bare route": Target(start("bare_route", answer), bodies),
+        }
+        for target in (gateway, *others.values()):
+            target.wait_until_it_answers()
+            target.go(CALLERS[1], 1.0)
+            target.outcomes.clear()
+            target.cpu_seconds.clear()
+        for callers in CALLERS:
+            bench.tell(f"gateway: {ROUNDS} rounds with callers: {callers}")
+            for _ in range(ROUNDS):
+                for target in (gateway, *others.values()):
+                    target.go(callers, seconds)
     bench.tell("model alone")
     alone = _model_alone(OnnxModel.load(graph, GENRES), [normalise_text(plot) for plot in plots])
     return [
         replace(
             gateway.result(f"gateway, {callers} caller{'s' * (callers > 1)}", callers),
-            references=(bare.result("bare route", callers), alone),
+            references=(
+                *(target.result(name, callers) for name, target in others.items()),
+                alone,
+            ),
         )
         for callers in CALLERS
     ]

@@ -108,10 +108,11 @@ class Running:
                 time.sleep(0.1)
 
     def cpu_seconds(self) -> float:
-        """CPU time it has used so far."""
+        """CPU time that it and its children have used so far."""
         self.check()
-        times = psutil.Process(self.process.pid).cpu_times()
-        return float(times.user + times.system)
+        process = psutil.Process(self.process.pid)
+        times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+        return float(sum(each.user + each.system for each in times))
 
     @contextmanager
     def standing_still(self) -> Iterator[None]:
