@@ -7,7 +7,17 @@ import typer
 from aiokafka.errors import KafkaError
 from typer.core import TyperGroup
 
-from trending_cli import dead_letters, features, imports, jobs, models, prompts, sources, topics
+from trending_cli import (
+    dead_letters,
+    features,
+    imports,
+    jobs,
+    keys,
+    models,
+    prompts,
+    sources,
+    topics,
+)
 from trending_cli.demo import demo
 from trending_cli.doctor import doctor
 from trending_cli.house import end_on_sigterm, running_house
@@ -73,6 +83,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(quality.app, name="quality")
 app.add_typer(features.app, name="features")
+app.add_typer(keys.app, name="keys")
 
 
 @app.command()

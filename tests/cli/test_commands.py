@@ -24,6 +24,7 @@ COMMANDS = [
     *(["models", name] for name in ("list", "show", "train", "promote", "rollback")),
     *(["quality", name] for name in ("report", "cards")),
     ["features", "export"],
+    ["keys", "create"],
 ]
 JOB = "0b5f3c1e-0000-4000-8000-000000000000"
 TRENDING = [sys.executable, "-m", "trending_cli.main"]
@@ -55,6 +56,10 @@ def test_every_command_explains_itself(offline: Any, command: list[str]) -> None
         ["up", "--service", "projectionist"],
         ["demo", "--catalogue", "missing.csv"],
         ["models", "train", "--dataset"],
+        ["keys", "create", "shop"],
+        ["keys", "create", "shop", "--scope", "own"],
+        ["keys", "create", "The Shop", "--scope", "read"],
+        ["keys", "create", "shop", "--scope", "read", "--days", "0"],
         ["premiere"],
     ],
     ids=" ".join,
