@@ -92,6 +92,10 @@ def demo(
     env = {
         "SCRAPER_DEMO_URL": f"http://{HOST}:{site_port}",
         "SCRAPER_ALLOWED_PRIVATE_HOSTS": f"{HOST}:{site_port}",
+        # The demo asks from here, without a key, whatever its user's own gateway is told.
+        "INFERENCE_HOST": HOST,
+        "INFERENCE_API_KEYS": "",
+        "INFERENCE_OPEN_SCOPES": "",
         "FEATURIZER_SNAPSHOT_TITLES": "1000000000",  # one snapshot, when the walk has settled
     }
     with running_house(

@@ -118,6 +118,7 @@ def test_a_port_that_is_taken_is_said(kafka: Any, tmp_path: Path) -> None:
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap,
             "TRENDING_HOME": str(tmp_path),
             "INFERENCE_HOST": "192.0.2.1",  # nobody's
+            "INFERENCE_OPEN_SCOPES": "read",
             "INFERENCE_WORKERS": str(WORKERS),
         },
         capture_output=True,

@@ -57,7 +57,7 @@ class World:
                 await app({**scope, "state": dict(state or {})}, receive, send)
 
             async with AsyncClient(
-                transport=ASGITransport(served), base_url="http://gateway"
+                transport=ASGITransport(served), base_url="http://localhost"
             ) as client:
                 yield client
 

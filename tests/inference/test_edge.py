@@ -125,7 +125,8 @@ async def test_the_openapi_description_names_problems_examples_and_limits(
 ) -> None:
     schema = (await client.get("/openapi.json")).json()
     genres = schema["paths"]["/v1/genres"]["post"]
-    assert set(genres["responses"]) == {"200", "400", "404", "413", "415", "422", "503"}
+    usual = {"400", "404", "413", "415", "422", "503"}
+    assert set(genres["responses"]) == {"200", "401", "403", "429", *usual}
     content = genres["responses"]["413"]["content"]
     assert list(content) == ["application/problem+json"]
     schemas = schema["components"]["schemas"]

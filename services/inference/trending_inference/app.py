@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from trending_inference.access import Access, GuardedApp
 from trending_inference.api import api_routes
 from trending_inference.browsing import Browser
 from trending_inference.edge import Edge
@@ -24,7 +25,7 @@ from trending_inference.insights_api import insight_routes
 from trending_inference.metrics import InferenceMetrics
 from trending_inference.page import STATIC, create_pages, page_routes
 from trending_inference.predicting import Predictor
-from trending_inference.problems import ProblemApp
+from trending_inference.problems import problem_responses
 from trending_inference.recording import Recorder
 from trending_inference.serving_model import ServingModel
 from trending_inference.settings import InferenceSettings
@@ -86,6 +87,7 @@ def create_app(
     llm = _llm(settings)
     gateway = Gateway(
         settings=settings,
+        access=Access.of(settings, clock),
         publisher=publisher,
         catalog=catalog,
         store=store,
@@ -139,7 +141,7 @@ def create_app(
             yield State(gateway=gateway)
             log.info("service_stopped")
 
-    app = ProblemApp(
+    app = GuardedApp(
         title="Trending Now",
         summary="Which films and shows are rising, and what kind of story each is",
         version=settings.code_version,
@@ -147,9 +149,10 @@ def create_app(
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
     )
-    app.add_middleware(Edge, metrics=metrics)
-    app.include_router(api_routes())
-    app.include_router(insight_routes())
+    app.add_middleware(Edge, access=gateway.access, metrics=metrics)
+    refusals = problem_responses(401, 403, 429)
+    app.include_router(api_routes(), responses=refusals)
+    app.include_router(insight_routes(), responses=refusals)
     app.include_router(page_routes())
     app.mount("/static", StaticFiles(directory=STATIC))
     _add_probes(app)

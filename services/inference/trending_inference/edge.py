@@ -1,4 +1,6 @@
-"""What happens to every request, whatever it asks: an id, limits, headers, counts, one last net."""
+"""What happens to every request, whatever it asks: an id, who asks, limits, headers, counts, one
+last net.
+"""
 
 import re
 from time import perf_counter
@@ -7,10 +9,12 @@ from uuid import uuid4
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
+from trending_inference.access import Access
 from trending_inference.metrics import InferenceMetrics
 from trending_inference.problems import Problem, problem_response
+from trending_shared.api_keys import ANONYMOUS
 
 log = structlog.get_logger()
 
@@ -32,12 +36,16 @@ SECURITY_HEADERS = {
 class Edge:
     """ASGI middleware around the whole app.
 
+    It puts into a request's state who asks: `caller`, which may be logged, and `account`, which
+    `Access.charge` takes.
+
     A body is counted while it is read, so a caller that announces no length, or a false one, gets
     no further than one that does.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: InferenceMetrics) -> None:
+    def __init__(self, app: ASGIApp, *, access: Access, metrics: InferenceMetrics) -> None:
         self._app = app
+        self._access = access
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,7 +55,8 @@ class Edge:
         started = perf_counter()
         headers = Headers(scope=scope)
         request_id = _request_id(headers.get("x-request-id"))
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
         status = 0
         read = 0
 
@@ -72,18 +81,27 @@ class Edge:
             await send(message)
 
         try:
-            with bound_contextvars(request_id=request_id):
+            with bound_contextvars(request_id=request_id, caller=ANONYMOUS):
                 try:
+                    caller = self._access.admit(
+                        method=scope["method"],
+                        path=scope["path"],
+                        headers=scope["headers"],
+                        client=(scope.get("client") or ("",))[0],
+                    )
+                    state["caller"], state["account"] = caller
                     if _announced(headers) > MAX_BODY:
-                        await _answer(_too_large(), request_id, scope, receive, stamped)
-                    else:
-                        await self._app(scope, limited, stamped)
+                        raise _too_large()
+                    bind_contextvars(caller=caller.name)
+                    await self._app(scope, limited, stamped)
+                except Problem as problem:
+                    await _answer(problem, request_id, scope, receive, stamped)
                 except Exception:
                     if status:
                         raise
                     log.exception("request_failed", path=scope["path"])
-                    problem = Problem(500, "internal-error", "the log has more, under this id")
-                    await _answer(problem, request_id, scope, receive, stamped)
+                    broken = Problem(500, "internal-error", "the log has more, under this id")
+                    await _answer(broken, request_id, scope, receive, stamped)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(route, str(status or 499)).inc()
@@ -94,7 +112,11 @@ async def _answer(
     problem: Problem, request_id: str, scope: Scope, receive: Receive, send: Send
 ) -> None:
     response = problem_response(
-        problem.status_code, problem.kind, problem.detail, request_id=request_id
+        problem.status_code,
+        problem.kind,
+        problem.detail,
+        request_id=request_id,
+        headers=problem.headers,
     )
     await response(scope, receive, send)
 

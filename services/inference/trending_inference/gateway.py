@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from jinja2 import Environment
 from prometheus_client import CollectorRegistry
 
+from trending_inference.access import Access
 from trending_inference.browsing import Browser
 from trending_inference.insights.insight import Insights
 from trending_inference.metrics import InferenceMetrics
@@ -32,6 +33,7 @@ class Gateway:
     """The collaborators of the routes, alive as long as the app is."""
 
     settings: InferenceSettings
+    access: Access
     publisher: AnsweringPublisher
     catalog: Catalog
     store: ObjectStore
@@ -62,5 +64,10 @@ async def _request_id(request: Request) -> str:
     return str(request.state.request_id)
 
 
+async def _caller(request: Request) -> str:
+    return str(request.state.caller)
+
+
 GatewayDep = Annotated[Gateway, Depends(_gateway)]
 RequestId = Annotated[str, Depends(_request_id)]
+CallerName = Annotated[str, Depends(_caller)]

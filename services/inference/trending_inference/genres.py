@@ -56,6 +56,7 @@ class GenresRoute(APIRoute):
             asked = GenresRequest.model_validate_json(await _read(receive))
         except ValidationError as error:
             raise RequestValidationError(_in_body(error)) from error
+        gateway.access.charge(state["account"], len(asked.items))
         body = await answer(asked, gateway, state["request_id"], within)
         length = (b"content-length", str(len(body)).encode())
         await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, length]})

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Body, Depends, Response
 
 from trending_inference.browsing import Story
-from trending_inference.gateway import Gateway, GatewayDep, RequestId
+from trending_inference.gateway import CallerName, Gateway, GatewayDep, RequestId
 from trending_inference.insights.drafting import SCHEMA
 from trending_inference.insights.evidence import Review
-from trending_inference.insights.insight import ANONYMOUS, Insight, Told
+from trending_inference.insights.insight import Insight, Told
 from trending_inference.insights.scoring import RULE
 from trending_inference.problems import Problem, problem_responses, takes_json
 from trending_inference.recording import correlation_id, predictions_served
@@ -46,11 +46,6 @@ EXAMPLES: dict[str, Any] = {
 }
 
 
-async def _who_asks() -> str:
-    """Whose budget a request counts against, for as long as nobody is asked who they are."""
-    return ANONYMOUS
-
-
 def insight_routes() -> APIRouter:
     """The route of insights, on a router of its own for each app."""
     routes = APIRouter(prefix="/v1")
@@ -67,7 +62,7 @@ def insight_routes() -> APIRouter:
         asked: Annotated[InsightRequest, Body(openapi_examples=EXAMPLES)],
         gateway: GatewayDep,
         request_id: RequestId,
-        caller: Annotated[str, Depends(_who_asks)],
+        caller: CallerName,
     ) -> Response:
         """Genres, a summary, moods, what viewers like and dislike, and a score by a rule.
 

@@ -26,11 +26,14 @@ RETRY_AFTER = 2  # seconds; about the time a model takes to load or a broker to 
 _MAX_ERRORS, _MAX_POINTER = 10, 64
 _TITLES = {
     400: "The request can't be read",
+    401: "A key is needed",
+    403: "The key isn't for this",
     404: "There is no such thing",
     405: "This can't be done here",
     413: "The request is too large",
     415: "Requests are JSON",
     422: "The request isn't what was asked for",
+    429: "That is more than your share",
     500: "Something broke on our side",
     503: "This can't be answered now",
 }
@@ -90,8 +93,10 @@ class ProblemDocument(BaseModel):
 class Problem(HTTPException):
     """An answer other than the one hoped for; `kind` names it for programs."""
 
-    def __init__(self, status: int, kind: str, detail: str) -> None:
-        super().__init__(status, detail)
+    def __init__(
+        self, status: int, kind: str, detail: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(status, detail, headers)
         self.kind = kind
 
 

@@ -2,19 +2,32 @@
 
 import os
 from datetime import timedelta
-from typing import Self
+from ipaddress import ip_address
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from trending_inference.schemas import MAX_ITEMS
+from trending_shared.api_keys import ApiKey, Scope, parse_keys
 from trending_shared.registry import CHAMPION
 from trending_shared.settings import ServiceSettings
 
 LLM = "gpt-4o-mini"
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine is reached by a host's name or address."""
+    if host in ("127.0.0.1", "localhost", "::1"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class InferenceSettings(ServiceSettings):
-    """Which model is served, and how long anyone waits for anything."""
+    """Which model is served, to whom, and how long anyone waits for anything."""
 
     model_config = SettingsConfigDict(env_prefix="INFERENCE_")
 
@@ -45,6 +58,21 @@ class InferenceSettings(ServiceSettings):
     start_urls: dict[str, str] = Field(
         default={}, description="first page of each source, for jobs that name none, as JSON"
     )
+    api_keys: Annotated[tuple[ApiKey, ...], NoDecode] = Field(
+        default=(),
+        description="lines of `trending keys create`, with commas; they hold hashes, not keys",
+    )
+    open_scopes: Annotated[frozenset[Scope], NoDecode] = Field(
+        default=frozenset(),
+        description="what needs no key, of read, predict and operate, with commas; empty: nothing, "
+        "or without keys everything, but for this machine only",
+    )
+    requests_per_minute: int = Field(
+        default=1200, ge=1, description="of each key, or address without one; texts count apart"
+    )
+    texts_per_minute: int = Field(
+        default=6000, ge=MAX_ITEMS, description="to predict from, of each key or address"
+    )
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(
         default=None,
@@ -66,6 +94,21 @@ class InferenceSettings(ServiceSettings):
         default=8, ge=1, description="questions under way before others are answered without it"
     )
 
+    @property
+    def at_home(self) -> bool:
+        """Whether nobody is asked for a key, and only callers of this machine are let in."""
+        return not self.api_keys and not self.open_scopes
+
+    @model_validator(mode="after")
+    def _is_not_open_by_mistake(self) -> Self:
+        if self.at_home and not is_loopback(self.host):
+            raise ValueError(
+                f"INFERENCE_API_KEYS: with INFERENCE_HOST={self.host} others can reach this "
+                "gateway, and nobody would be asked for a key; set the line that `trending keys "
+                "create` gives, or say in INFERENCE_OPEN_SCOPES what needs none (read,predict)"
+            )
+        return self
+
     @model_validator(mode="after")
     def _prices_are_of_this_model(self) -> Self:
         """Budgets are kept by prices, and those that are set here are of another model."""
@@ -76,3 +119,15 @@ class InferenceSettings(ServiceSettings):
                 "INFERENCE_LLM_COMPLETION_PRICE"
             )
         return self
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _parse_keys(cls, value: object) -> object:
+        return parse_keys(value) if isinstance(value, str) else value
+
+    @field_validator("open_scopes", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return frozenset(part.strip().lower() for part in value.split(",") if part.strip())
+        return value

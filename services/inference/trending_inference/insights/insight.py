@@ -22,14 +22,13 @@ from trending_inference.insights.serving_prompt import ServingPrompt
 from trending_inference.metrics import InferenceMetrics
 from trending_inference.predicting import Predictor, Verdict
 from trending_inference.serving_model import LoadedModel
+from trending_shared.api_keys import ANONYMOUS
 from trending_shared.errors import StoreUnavailable
 from trending_shared.features import compose_text
 from trending_shared.prompts import Prompt
 
 log = structlog.get_logger()
 
-ANONYMOUS = "anonymous"
-"""The caller whom nobody has asked who they are."""
 ATTEMPTS = 2
 _TOKENS_OF_SCHEMA = 1500  # what servers add to the messages for the answer's form, generously
 _TOKENS_OF_ANSWER = 4000  # if the prompt sets no limit
