@@ -232,6 +232,7 @@ def run(
             port=settings.port,
             log_config=None,
             access_log=False,
+            server_header=False,  # tells whoever looks for one which hole to try
             lifespan="on",
             timeout_graceful_shutdown=30,
         )

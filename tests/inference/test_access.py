@@ -69,6 +69,7 @@ def bearer(key: str) -> dict[str, str]:
 
 def problem(response: Response) -> str:
     assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
     document = response.json()
     assert document["status"] == response.status_code
     assert document["request_id"] == response.headers["x-request-id"]

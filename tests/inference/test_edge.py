@@ -1,5 +1,6 @@
 """What holds for every request: ids, limits, headers, counts, problems."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -7,6 +8,8 @@ from uuid import UUID
 import pytest
 from httpx import AsyncClient
 
+from trending_inference.edge import MAX_BODY, SECURITY_HEADERS
+from trending_shared.api_keys import ApiKey, Scope
 from trending_shared.testing.models import a_graph, promote
 
 
@@ -98,13 +101,53 @@ async def test_what_breaks_on_our_side_tells_nothing_but_an_id(world: Any) -> No
         assert "secret" not in response.text
 
 
-async def test_every_answer_carries_the_security_headers(client: AsyncClient) -> None:
-    for path in ("/", "/v1/trending", "/nothing", "/static/trending.css", "/healthz"):
-        headers = (await client.get(path)).headers
-        assert "default-src 'none'" in headers["content-security-policy"]
-        assert "unsafe" not in headers["content-security-policy"]
-        assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+async def test_every_answer_carries_the_security_headers_once_and_names_no_server(
+    world: Any,
+) -> None:
+    async def broken() -> None:
+        raise KeyError
+
+    promote(world.models, a_graph())
+    key, kept = ApiKey.create("shop", [Scope.READ, Scope.PREDICT])
+    app = world.app(api_keys=(kept,), requests_per_minute=8)
+    app.add_api_route("/broken", broken)
+    statuses = []
+    async with world.client_of(app) as client:
+
+        async def look(method: str, path: str, **request: Any) -> None:
+            response = await client.request(method, path, **request)
+            statuses.append(response.status_code)
+            names = [name for name, _ in response.headers.multi_items()]
+            for name, value in SECURITY_HEADERS.items():
+                assert names.count(name) == 1
+                assert response.headers[name] == value
+            assert names.count("x-request-id") == 1
+            assert not {"server", "x-powered-by", "strict-transport-security"} & set(names)
+
+        for method, path in (("GET", "/healthz"), ("GET", "/static/trending.css"), ("GET", "/")):
+            await look(method, path)
+        client.headers["Authorization"] = f"Bearer {key}"
+        tag = (await client.get("/v1/trending")).headers["etag"]
+        await look("GET", "/v1/trending", headers={"If-None-Match": tag})
+        for path in ("/", "/nothing", "/metrics", "/healthz/", "/v1/genres", "/broken", "/"):
+            await look("GET", path)
+        for path in ("/v1/genres", "/v1/jobs"):
+            await look("POST", path, content=b"x" * (MAX_BODY + 1))
+        await look("POST", "/v1/genres", content=b"x")
+        await look("POST", "/v1/genres", json={})
+    assert statuses == [
+        *(200, 200, 401),
+        *(304, 200, 404, 200, 307, 405, 500, 429),
+        *(413, 403, 415, 422),
+    ]
+
+
+def test_the_page_may_run_its_own_script_and_nothing_else() -> None:
+    policy = SECURITY_HEADERS["content-security-policy"]
+    assert policy.startswith("default-src 'none'; ")
+    assert not {"unsafe", "*", "http", "data:"} & set(re.split(r"[ ;']", policy))
+    assert "'unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
 
 
 async def test_requests_are_counted_by_route_and_not_by_path(client: AsyncClient) -> None:

@@ -118,9 +118,11 @@ def problem_response(
     }
     if errors:
         document["errors"] = [error.model_dump() for error in errors]
-    retry = {"Retry-After": str(RETRY_AFTER)} if status == 503 else {}
+    usual = {"Cache-Control": "no-store"}
+    if status == 503:
+        usual["Retry-After"] = str(RETRY_AFTER)
     return Response(
-        orjson.dumps(document), status, headers={**retry, **(headers or {})}, media_type=MEDIA_TYPE
+        orjson.dumps(document), status, headers={**usual, **(headers or {})}, media_type=MEDIA_TYPE
     )
 
 
