@@ -190,7 +190,11 @@ class Catalog:
             raise SettingInvalid(
                 "CATALOG_URL: must start with sqlite+aiosqlite:// or postgresql+asyncpg://"
             )
-        self.engine: AsyncEngine = create_async_engine(url, pool_pre_ping=True)
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_pre_ping=True,
+            hide_parameters=True,  # an error that is logged would repeat what somebody searched for
+        )
         if url.startswith("sqlite"):
             Path(url.split("///", 1)[1]).parent.mkdir(parents=True, exist_ok=True)
             sa.event.listen(self.engine.sync_engine, "connect", _configure_sqlite)

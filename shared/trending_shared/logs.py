@@ -14,10 +14,12 @@ from structlog.typing import EventDict, Processor
 
 from trending_shared.messages import Message
 
-_NOISY = (
+NOISY = (
     *("aiokafka", "faststream", "onnxruntime", "uvicorn.access"),
-    *("httpx", "httpcore", "httpx2", "httpcore2", "openai"),  # they tell addresses and whole bodies
+    # They tell addresses, whole bodies, and the parameters of statements.
+    *("aiosqlite", "httpx", "httpcore", "httpx2", "httpcore2", "openai"),
 )
+"""Libraries that warn at most."""
 _MAX_TEXT = 500  # scraped text may be long and hostile; a log line is neither
 
 
@@ -97,7 +99,7 @@ def configure_logs(*, service: str, level: str = "INFO", format: str = "auto") -
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in _NOISY:
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     structlog.contextvars.bind_contextvars(service=service)
 

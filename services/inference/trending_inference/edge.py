@@ -3,6 +3,7 @@ last net.
 """
 
 import re
+import traceback
 from time import perf_counter
 from uuid import uuid4
 
@@ -103,16 +104,12 @@ class Edge:
                         raise _too_large()
                     bind_contextvars(caller=caller.name)
                     await self._app(scope, limited, stamped)
-                except Problem as problem:
-                    await _answer(problem, request_id, scope, receive, stamped)
-                except Exception:
-                    if status:
-                        raise
-                    log.exception("request_failed", path=scope["path"])
-                    broken = Problem(500, "internal-error", "the log has more, under this id")
-                    await _answer(broken, request_id, scope, receive, stamped)
+                except Exception as error:
+                    problem = error if isinstance(error, Problem) else _broken(error, scope)
+                    if not status:  # else the server breaks off what was begun
+                        await _answer(problem, request_id, scope, receive, stamped)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
+            route = _route(scope)
             self._metrics.requests.labels(route, str(status or 499)).inc()
             self._metrics.request_seconds.labels(route).observe(perf_counter() - started)
 
@@ -128,6 +125,26 @@ async def _answer(
         headers=problem.headers,
     )
     await response(scope, receive, send)
+
+
+def _route(scope: Scope) -> str:
+    """The path as we have declared it; as it was sent it is nobody's to keep."""
+    return str(getattr(scope.get("route"), "path", "other"))
+
+
+def _broken(error: Exception, scope: Scope) -> Problem:
+    log.error("request_failed", route=_route(scope), exception=_told(error))
+    return Problem(500, "internal-error", "the log has more, under this id")
+
+
+def _told(error: BaseException) -> str:
+    """Tracebacks without the errors' own words, which may repeat what was sent."""
+    lines: list[str] = []
+    each: BaseException | None = error
+    while each and len(lines) < 1000:
+        lines += [*traceback.format_tb(each.__traceback__), f"{type(each).__qualname__}\n"]
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+    return "".join(lines)
 
 
 def _too_large() -> Problem:
