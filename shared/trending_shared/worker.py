@@ -1,6 +1,5 @@
 """What services have in common: one broker, one consumer, probes, and a process around them."""
 
-import asyncio
 import os
 import signal
 import socket
@@ -240,6 +239,6 @@ def run(
     # uvicorn finishes what it has accepted, and then raises the signal once more; to stop when one
     # is told to is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    asyncio.run(server.serve([listen(settings)] if listen else None))
+    server.run([listen(settings)] if listen else None)
     if not server.started:
         raise SystemExit(1)

@@ -38,7 +38,7 @@ def listen(host: str, port: int) -> socket.socket:
         OSError: the address can't be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named, because asyncio switches Nagle's algorithm off for sockets that tell it.
+    # The protocol is named: asyncio switches Nagle's algorithm off for sockets that tell it.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
