@@ -22,7 +22,7 @@ from trending_shared.errors import Unavailable
 from trending_shared.registry import ModelRegistry
 from trending_trainer.kept_runs import is_online, unsynced
 from trending_trainer.metrics import TrainerMetrics
-from trending_trainer.supervising import MODEL, last_line
+from trending_trainer.supervising import MODEL, in_background, last_line
 
 log = structlog.get_logger()
 
@@ -66,14 +66,8 @@ class Follower:
         if not is_online():
             yield
             return
-        task = asyncio.create_task(self._loop())
-        task.add_done_callback(_report)
-        try:
+        async with in_background(self._loop(), died="registry_no_longer_followed"):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def _loop(self) -> None:
         while True:
@@ -130,8 +124,3 @@ class Follower:
             said = await asyncio.to_thread(self._log.read_bytes)
             log.warning("mirror_failed", status=status, detail=last_line(said))
         return status == 0
-
-
-def _report(loop: "asyncio.Task[None]") -> None:
-    if not loop.cancelled() and (error := loop.exception()):
-        log.critical("registry_no_longer_followed", exc_info=error)

@@ -6,9 +6,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -70,14 +71,8 @@ class Supervisor:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Supervise in the background; a fit at work is stopped and withdrawn when left."""
-        task = asyncio.create_task(self._loop())
-        task.add_done_callback(_report)
-        try:
+        async with in_background(self._loop(), died="runs_no_longer_supervised"):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def _loop(self) -> None:
         while True:
@@ -193,9 +188,22 @@ class Supervisor:
         self._metrics.runs.labels(outcome.verdict).inc()
 
 
-def _report(loop: "asyncio.Task[None]") -> None:
-    if not loop.cancelled() and (error := loop.exception()):
-        log.critical("runs_no_longer_supervised", exc_info=error)
+@asynccontextmanager
+async def in_background(loop: Coroutine[Any, Any, None], *, died: str) -> AsyncIterator[None]:
+    """Run something without end until left; should an error end it, that is logged as `died`."""
+
+    def report(task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()):
+            log.critical(died, exc_info=error)
+
+    task = asyncio.create_task(loop)
+    task.add_done_callback(report)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
