@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -128,3 +129,34 @@ def test_a_port_that_is_taken_is_said(kafka: Any, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "192.0.2.1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_stop_waits_for_what_was_accepted(kafka: Any, tmp_path: Path) -> None:
+    promote(ModelRegistry(ObjectStore.at((tmp_path / "store").as_uri())), a_graph())
+    with gateway(tmp_path, kafka.bootstrap) as (process, url):
+        until(lambda: httpx.get(f"{url}/readyz").status_code == 200)
+        port = httpx.URL(url).port
+        assert port is not None
+        body = b'{"items": [{"text": "ghost"}]}'
+        head = (
+            f"POST /v1/genres HTTP/1.1\r\nHost: {HOST}:{port}\r\nExpect: 100-continue\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection((HOST, port)) as asked:
+            asked.sendall(head.encode())
+            assert b"100 Continue" in asked.recv(1000)  # it is under way, and waits for its body
+            process.send_signal(signal.SIGTERM)
+            until(lambda: refuses(port))
+            asked.sendall(body)
+            answer = b"".join(iter(lambda: asked.recv(65536), b""))
+        assert b" 200 " in answer.splitlines()[0]
+        assert b'"Horror"' in answer
+        assert process.wait(60) == 0
+
+
+def refuses(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False

@@ -254,3 +254,16 @@ async def test_hostile_texts_are_texts(client: AsyncClient) -> None:
     texts = ["<script>heist</script>", "heist\u0000\u202e\u200b", "🏴‍☠️ heist", "heist' OR 1=1 --"]
     items = (await ask(client, *({"text": text} for text in texts))).json()["items"]
     assert [item["genres"] for item in items] == [["Crime"]] * 4
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon", ""])
+async def test_a_time_that_nobody_can_wait_is_refused(client: AsyncClient, seconds: str) -> None:
+    response = await ask(client, HEIST, **{"X-Request-Timeout": seconds})
+    assert (response.status_code, problem(response)) == (422, "request-invalid")
+    assert (await ask(client, HEIST, **{"X-Request-Timeout": "5.5"})).status_code == 200
+
+
+async def test_how_long_a_caller_waits_is_described(client: AsyncClient) -> None:
+    described = (await client.get("/openapi.json")).json()["paths"]["/v1/genres"]["post"]
+    assert [each["name"] for each in described["parameters"]] == ["x-request-timeout"]
+    assert described["requestBody"]["content"]["application/json"]["schema"]

@@ -6,9 +6,10 @@ validation to the problem documents, is what the other routes have.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from fastapi import Header
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
@@ -27,14 +28,19 @@ PATIENCE = "x-request-timeout"
 _HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
 
-async def genres(asked: GenresRequest) -> GenresAnswer:
+async def genres(
+    asked: GenresRequest,
+    x_request_timeout: Annotated[
+        float | None, Header(gt=0, description="seconds that the caller waits", examples=[0.5])
+    ] = None,
+) -> GenresAnswer:
     """Genres for up to 64 texts, titles of the catalog, or stories in parts.
 
     All items of one request are answered by the same model version. Every answer has an id by
     which `/v1/predictions/{prediction_id}/lineage` tells where it came from.
 
-    `X-Request-Timeout` says for how many seconds the caller waits; what can't be answered within
-    them is refused at once, with 503 and `Retry-After`.
+    What can't be answered in the time that the caller waits is refused at once, with 503 and
+    `Retry-After`.
     """
     raise NotImplementedError("GenresRoute answers")
 

@@ -1,9 +1,10 @@
 """Several gateways on one port: a process a core, and one set of metrics.
 
-The parent loads nothing of a gateway. It holds the port, starts the workers, starts again what
-died, and passes on what stops it. Each worker listens for itself (SO_REUSEPORT), so the kernel
-spreads connections over them; a shared socket would be emptied by whoever wakes first. Their
-metrics lie in files that all of them map (the multiprocess mode of Prometheus' client).
+The parent loads no more of a gateway than its settings. It holds the port, starts the workers,
+starts again what died, and passes on what stops it. Each worker listens for itself (SO_REUSEPORT),
+so the kernel spreads connections over them; a shared socket would be emptied by whoever wakes
+first. Their metrics lie in files that all of them map (the multiprocess mode of Prometheus'
+client).
 """
 
 import os
@@ -70,10 +71,7 @@ class Workers:
             sys.stderr.write(f"error: {settings.host}:{settings.port} can't be had: {error}\n")
             return 1
         # Bound and never listened on: it holds the port while no worker does.
-        with (
-            held,
-            TemporaryDirectory(prefix="trending-metrics-") as folder,
-        ):
+        with held, TemporaryDirectory(prefix="trending-metrics-") as folder:
             self._metrics = folder
             environment = {
                 **os.environ,
@@ -127,7 +125,7 @@ class Workers:
 
 def _forget(pid: int, folder: str) -> None:
     """Take a dead worker's gauges out of the metrics; what it counted stays."""
-    from prometheus_client import multiprocess  # rarely needed, and most of the parent's memory
+    from prometheus_client import multiprocess  # rarely needed
 
     multiprocess.mark_process_dead(pid, path=folder)  # type: ignore[no-untyped-call]
 
