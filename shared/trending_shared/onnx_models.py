@@ -141,10 +141,11 @@ class OnnxModel:
             raise ModelUnusable(f"the graph failed: {error}") from error
         if probabilities.shape != shape or probabilities.dtype != np.float32:
             raise ModelUnusable(f"the graph gave {probabilities.shape}, not {shape}")
-        if not np.all((probabilities >= -_ROUNDING) & (probabilities <= 1 + _ROUNDING)):
+        least, most = probabilities.min(initial=0), probabilities.max(initial=0)
+        if not (least >= -_ROUNDING and most <= 1 + _ROUNDING):  # nor if one is not a number
             raise ModelUnusable("the graph gave numbers that are no probabilities")
-        clipped: NDArray[np.float32] = np.clip(probabilities, 0, 1)
-        return clipped
+        given: NDArray[np.float32] = probabilities
+        return given if least >= 0 and most <= 1 else given.clip(0, 1)
 
 
 def load_bundle(registry: ModelRegistry, manifest: Manifest) -> OnnxModel:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, StringConstraints
 
 from trending_inference.gateway import GatewayDep
-from trending_inference.genres import GenresRoute, genres
+from trending_inference.genres import genres
 from trending_inference.problems import Problem, problem_responses, takes_json
 from trending_inference.schemas import (
     AliasState,
@@ -48,7 +48,6 @@ def api_routes() -> APIRouter:
         "/genres",
         genres,
         methods=["POST"],
-        route_class_override=GenresRoute,
         summary="What kind of story is this?",
         response_model=GenresAnswer,
         responses=problem_responses(400, 404, 413, 415, 422, 503),

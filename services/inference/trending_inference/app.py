@@ -18,6 +18,7 @@ from trending_inference.api import api_routes
 from trending_inference.browsing import Browser
 from trending_inference.edge import Edge
 from trending_inference.gateway import AnsweringPublisher, Gateway, GatewayDep, State
+from trending_inference.genres import answer_genres
 from trending_inference.insights.insight import Insights
 from trending_inference.insights.ledger import Budget, Ledger, Prices
 from trending_inference.insights.llm import OpenAiLlm
@@ -83,7 +84,10 @@ def create_app(
         clock=clock,
     )
     predictor = Predictor(
-        threads=settings.threads, max_waiting=settings.max_waiting, metrics=metrics
+        threads=settings.threads,
+        max_waiting=settings.max_waiting,
+        known=settings.known_texts,
+        metrics=metrics,
     )
     llm = _llm(settings)
     gateway = Gateway(
@@ -155,7 +159,12 @@ def create_app(
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
     )
-    app.add_middleware(Edge, access=gateway.access, metrics=metrics)
+    app.add_middleware(
+        Edge,
+        access=gateway.access,
+        metrics=metrics,
+        answered_here={("POST", "/v1/genres"): answer_genres},
+    )
     refusals = problem_responses(401, 403, 429)
     app.include_router(api_routes(), responses=refusals)
     app.include_router(insight_routes(), responses=refusals)

@@ -1,8 +1,8 @@
 """`POST /v1/genres`: the route that is asked thousands of times a second.
 
-FastAPI describes it and never runs it: solving dependencies, validating and serialising there cost
-several times what the model does. The route reads its body itself, and everything else, from the
-validation to the problem documents, is what the other routes have.
+FastAPI describes it and never runs it: routing, solving dependencies, validating and serialising
+there cost several times what the model does. `Edge` calls `answer_genres` itself, and everything
+else, from the keys to the problem documents, is what the other routes have.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,10 @@ from typing import Annotated, Any
 import orjson
 from fastapi import Header
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from trending_inference.gateway import Gateway
 from trending_inference.problems import Problem, is_json, not_json
@@ -25,7 +24,6 @@ from trending_shared.features import RECIPES, compose_text, normalise_text
 
 PATIENCE = "x-request-timeout"
 """The header by which a caller says for how many seconds it waits."""
-_HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
 
 async def genres(
@@ -42,43 +40,32 @@ async def genres(
     What can't be answered in the time that the caller waits is refused at once, with 503 and
     `Retry-After`.
     """
-    raise NotImplementedError("GenresRoute answers")
+    raise NotImplementedError("Edge has answer_genres answer")
 
 
-class GenresRoute(APIRoute):
-    """Answers below FastAPI, which has the description of `genres` only."""
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] not in (self.methods or ()):
-            await super().handle(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        if not is_json(headers):
-            raise not_json()
-        state = scope["state"]
-        gateway: Gateway = state["gateway"]
-        within = _patience(headers, gateway.settings.timeout.total_seconds())
-        try:
-            asked = GenresRequest.model_validate_json(await _read(receive))
-        except ValidationError as error:
-            raise RequestValidationError(_in_body(error)) from error
-        gateway.access.charge(state["account"], len(asked.items))
-        body = await answer(asked, gateway, state["request_id"], within)
-        length = (b"content-length", str(len(body)).encode())
-        await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, length]})
-        await send({"type": "http.response.body", "body": body})
-
-
-async def answer(asked: GenresRequest, gateway: Gateway, request_id: str, within: float) -> bytes:
-    """The body of a `GenresAnswer`.
-
-    Args:
-        within: seconds that the caller waits.
+async def answer_genres(scope: Scope, receive: Receive) -> bytes:
+    """What `genres` describes, as its JSON.
 
     Raises:
-        Problem: an item has no text, or names a title that isn't there.
+        Problem, RequestValidationError: the request can't be answered as it is.
+        ClientDisconnect: nobody waits for the answer any more.
         ModelNotFound, ModelUnusable, Overloaded: as their names say.
     """
+    headers = Headers(scope=scope)
+    if not is_json(headers):
+        raise not_json()
+    state = scope["state"]
+    gateway: Gateway = state["gateway"]
+    within = _patience(headers, gateway.settings.timeout.total_seconds())
+    try:
+        asked = GenresRequest.model_validate_json(await _read(receive))
+    except ValidationError as error:
+        raise RequestValidationError(_in_body(error)) from error
+    gateway.access.charge(state["account"], len(asked.items))
+    return await _answer(asked, gateway, state["request_id"], within)
+
+
+async def _answer(asked: GenresRequest, gateway: Gateway, request_id: str, within: float) -> bytes:
     model = gateway.serving.current()
     texts = await _texts(gateway, asked.items, model.manifest.recipe)
     answered = await gateway.predictor.predict(model, texts, within=within)

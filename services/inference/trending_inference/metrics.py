@@ -36,6 +36,11 @@ class InferenceMetrics:
             "Texts that got an answer",
             registry=registry,
         )
+        self.known = Counter(
+            "trending_inference_known_texts_total",
+            "Texts answered without the model, because it had been asked the same before",
+            registry=registry,
+        )
         self.genres = Counter(
             "trending_inference_genres_total",
             "Genres given to texts; a shift between them means other texts or another model",

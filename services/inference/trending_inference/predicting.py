@@ -3,14 +3,18 @@
 A run takes all that waits at that moment, so nobody waits for company: one caller alone is answered
 at once, and the more there are the larger a run is. How large it may be follows from how long a
 text takes: many that are counted in words, one that goes through a network.
+
+What takes no time to speak of is run by the event loop itself: handing it to a thread and back, and
+waiting for the interpreter lock on both ways, took longer than the model did.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from time import perf_counter
 from uuid import UUID, uuid4
 
@@ -21,9 +25,11 @@ from trending_inference.metrics import InferenceMetrics
 from trending_inference.serving_model import LoadedModel
 from trending_shared.errors import Unavailable
 
+HERE = 0.0005  # seconds a text, up to which the event loop runs a model itself
 _RUN_SECONDS = 0.005  # that a run should take at most, so that a newcomer waits no longer for it
 _MOST = 64  # texts of one run
 _MEMORY = 0.1  # weight of the last run in what a text is expected to take
+_PACES = 16  # versions of which it is remembered
 
 
 class Overloaded(Unavailable):
@@ -51,23 +57,63 @@ def decide(model: LoadedModel, probabilities: NDArray[np.float32]) -> list[Verdi
     labels = model.manifest.labels
     passed = probabilities >= model.thresholds
     order = np.argsort(-probabilities, axis=1, kind="stable")
+    rounded = probabilities.astype(np.float64).round(6)
     return [
         Verdict(
             prediction_id=uuid4(),
-            genres=tuple(labels[column] for column in ranked if passes[column]),
-            probabilities={
-                label: round(value, 6) for label, value in zip(labels, values, strict=True)
-            },
+            genres=tuple([labels[column] for column in ranked if passes[column]]),
+            probabilities=dict(zip(labels, values, strict=True)),
         )
         for values, passes, ranked in zip(
-            probabilities.tolist(), passed.tolist(), order.tolist(), strict=True
+            rounded.tolist(), passed.tolist(), order.tolist(), strict=True
         )
     ]
 
 
+class Known:
+    """Verdicts on the texts asked last, by model version and text.
+
+    Args:
+        most: verdicts that are kept, about 2 KB each; 0 keeps none.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
+
+    def find(self, version: str, texts: Sequence[str]) -> list[Verdict] | None:
+        """What the model would say, under new ids; none if any of the texts is new."""
+        if not self._most:
+            return None
+        found = []
+        for text in texts:
+            key = _digest(version, text)
+            if (verdict := self._verdicts.get(key)) is None:
+                return None
+            self._verdicts.move_to_end(key)
+            found.append(Verdict(uuid4(), verdict.genres, verdict.probabilities))
+        return found
+
+    def keep(self, version: str, texts: Sequence[str], verdicts: Sequence[Verdict]) -> None:
+        if not self._most:
+            return
+        for text, verdict in zip(texts, verdicts, strict=True):
+            self._verdicts[_digest(version, text)] = verdict
+        while len(self._verdicts) > self._most:
+            self._verdicts.popitem(last=False)
+
+
+def _digest(version: str, text: str) -> bytes:
+    """128 bits: who can choose texts must not find two that share one."""
+    return blake2b(f"{version}:{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What came of a request's texts, and the seconds of the run that they were in."""
+    """What came of a request's texts, and the seconds of the run that they were in.
+
+    They are 0 if the answer was known.
+    """
 
     verdicts: Sequence[Verdict]
     seconds: float
@@ -83,21 +129,37 @@ class _Waiting:
     answer: "asyncio.Future[Answered]"
 
 
+Run = tuple[list[Verdict], float]  # and its seconds
+
+
 class Predictor:
-    """Runs models in a few threads of its own, and refuses what can't be answered in time.
+    """Runs models, and refuses what can't be answered in time.
 
     Args:
-        threads: runs at once.
+        threads: runs at once, of models that take longer than `here` for a text.
         max_waiting: texts under way or waiting.
+        known: texts whose answers are remembered.
+        here: seconds; what takes longer is run by a thread.
     """
 
-    def __init__(self, *, threads: int, max_waiting: int, metrics: InferenceMetrics) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int,
+        max_waiting: int,
+        metrics: InferenceMetrics,
+        known: int = 0,
+        here: float = HERE,
+    ) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="model")
         self._threads = threads
         self._idle = threads
         self._max_waiting = max_waiting
         self._queue: deque[_Waiting] = deque()
         self._texts = 0
+        self._known = Known(known)
+        self._here = here
+        self._soon = False
         self._text_seconds: dict[str, float] = {}
         self._metrics = metrics
 
@@ -113,6 +175,10 @@ class Predictor:
             Overloaded: too much waits already, or it took longer.
             ModelUnusable: the model failed on these texts.
         """
+        if known := self._known.find(model.manifest.version, texts):
+            self._metrics.known.inc(len(known))
+            self._count(known)
+            return Answered(known, 0.0)
         loop = asyncio.get_running_loop()
         wait = self._wait(model)
         # What is too large for the queue is still answered while nobody else waits.
@@ -135,19 +201,39 @@ class Predictor:
 
     def _run_what_waits(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._idle and self._queue:
-            if not (batch := self._take(loop.time())):
-                continue
+            if self._pace(self._queue[0].model) <= self._here:
+                if not self._soon:  # once the loop has read what else has come
+                    self._soon = True
+                    loop.call_soon(self._run_here, loop)
+                return
+            if batch := self._take(loop.time()):
+                self._idle -= 1
+                run = loop.run_in_executor(self._pool, _run, batch)
+                run.add_done_callback(partial(self._answer, loop, batch))
+
+    def _run_here(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._soon = False
+        if self._queue and (batch := self._take(loop.time())):
+            run: asyncio.Future[Run] = loop.create_future()
+            try:
+                run.set_result(_run(batch))
+            except Exception as error:  # as an executor's future has it
+                run.set_exception(error)
             self._idle -= 1
-            run = loop.run_in_executor(self._pool, _run, batch)
-            run.add_done_callback(partial(self._answer, loop, batch))
+            self._answer(loop, batch, run)
+        else:
+            self._run_what_waits(loop)
+
+    def _pace(self, model: LoadedModel) -> float:
+        """Seconds that the model is expected to take for a text."""
+        return self._text_seconds.get(model.manifest.version, _RUN_SECONDS)
 
     def _take(self, now: float) -> list[_Waiting]:
         """The next run's requests: of one model, in their order; whoever is too late is told."""
         batch: list[_Waiting] = []
         count = 0
         model = self._queue[0].model
-        each = self._text_seconds.get(model.manifest.version, _RUN_SECONDS)
-        most = max(1, min(_MOST, int(_RUN_SECONDS / max(each, 1e-9))))
+        most = max(1, min(_MOST, int(_RUN_SECONDS / max(self._pace(model), 1e-9))))
         while self._queue and self._queue[0].model is model:
             first = self._queue[0]
             if batch and count + len(first.texts) > most:
@@ -169,7 +255,7 @@ class Predictor:
         self,
         loop: asyncio.AbstractEventLoop,
         batch: list[_Waiting],
-        run: "asyncio.Future[tuple[list[Verdict], float]]",
+        run: "asyncio.Future[Run]",
     ) -> None:
         self._idle += 1
         count = sum(len(waiting.texts) for waiting in batch)
@@ -177,14 +263,18 @@ class Predictor:
         if (error := run.exception()) is None:
             verdicts, seconds = run.result()
             version = batch[0].model.manifest.version
-            known = self._text_seconds.get(version, seconds / count)
-            self._text_seconds = {version: known + _MEMORY * (seconds / count - known)}
-            self._count(verdicts, seconds)
+            known = self._text_seconds.pop(version, seconds / count)
+            self._text_seconds[version] = known + _MEMORY * (seconds / count - known)
+            if len(self._text_seconds) > _PACES:
+                del self._text_seconds[next(iter(self._text_seconds))]
+            self._metrics.model_seconds.observe(seconds)
+            self._count(verdicts)
             start = 0
             for waiting in batch:
                 end = start + len(waiting.texts)
                 if not waiting.answer.done():
                     waiting.answer.set_result(Answered(verdicts[start:end], seconds))
+                self._known.keep(version, waiting.texts, verdicts[start:end])
                 start = end
         else:
             for waiting in batch:
@@ -192,8 +282,7 @@ class Predictor:
                     waiting.answer.set_exception(error)
         self._run_what_waits(loop)
 
-    def _count(self, verdicts: Sequence[Verdict], seconds: float) -> None:
-        self._metrics.model_seconds.observe(seconds)
+    def _count(self, verdicts: Sequence[Verdict]) -> None:
         self._metrics.texts.inc(len(verdicts))
         for verdict in verdicts:
             if not verdict.genres:
@@ -205,8 +294,8 @@ class Predictor:
         self._pool.shutdown()
 
 
-def _run(batch: Sequence[_Waiting]) -> tuple[list[Verdict], float]:
-    """One run of the model on several requests' texts; for a thread."""
+def _run(batch: Sequence[_Waiting]) -> Run:
+    """One run of the model on several requests' texts."""
     started = perf_counter()
     model = batch[0].model
     probabilities = model.graph.predict([text for waiting in batch for text in waiting.texts])

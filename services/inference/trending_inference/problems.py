@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from trending_shared.errors import TrendingError, Unavailable
+from trending_shared.errors import Unavailable
 
 log = structlog.get_logger()
 
@@ -154,9 +154,8 @@ class ProblemApp(FastAPI):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.add_exception_handler(AnyHTTPException, _on_http)
-        self.add_exception_handler(RequestValidationError, _on_invalid)
-        self.add_exception_handler(Unavailable, _on_unavailable)
+        for kind in (AnyHTTPException, RequestValidationError, Unavailable):
+            self.add_exception_handler(kind, _on_error)
 
     def openapi(self) -> dict[str, Any]:
         """FastAPI describes every body as JSON; problems have a media type of their own."""
@@ -170,46 +169,44 @@ class ProblemApp(FastAPI):
         return schema
 
 
-async def _on_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AnyHTTPException)
-    default = _KINDS.get(error.status_code, "refused")
-    return problem_response(
-        error.status_code,
-        error.kind if isinstance(error, Problem) else default,
-        error.detail,
-        request_id=_request_id(request),
-        headers=error.headers,
-    )
+def answer_to(error: Exception, request_id: str | None) -> Response | None:
+    """The problem document that tells of an error; none for one that nobody has foreseen."""
+    match error:
+        case AnyHTTPException():
+            default = _KINDS.get(error.status_code, "refused")
+            kind = error.kind if isinstance(error, Problem) else default
+            return problem_response(
+                error.status_code, kind, error.detail, request_id=request_id, headers=error.headers
+            )
+        case RequestValidationError():
+            return _to_invalid(error, request_id)
+        case Unavailable():
+            return _to_unavailable(error, request_id)
+    return None
 
 
-async def _on_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+async def _on_error(request: Request, error: Exception) -> Response:
+    response = answer_to(error, getattr(request.state, "request_id", None))
+    assert response is not None
+    return response
+
+
+def _to_invalid(error: RequestValidationError, request_id: str | None) -> Response:
     found = error.errors()[:_MAX_ERRORS]
     kind, status = _CHECKS.get(found[0]["type"], ("request-invalid", 422))
     errors = [FieldProblem(pointer=_pointer(entry["loc"]), detail=entry["msg"]) for entry in found]
-    return problem_response(
-        status, kind, errors[0].detail, request_id=_request_id(request), errors=errors
-    )
+    return problem_response(status, kind, errors[0].detail, request_id=request_id, errors=errors)
 
 
-async def _on_unavailable(request: Request, error: Exception) -> Response:
-    assert isinstance(error, TrendingError)
+def _to_unavailable(error: Unavailable, request_id: str | None) -> Response:
     log.warning("request_unavailable", reason=error.reason, detail=str(error))
     kind = re.sub(r"(?<!^)(?=[A-Z])", "-", error.reason).lower()
     wait = math.ceil(getattr(error, "retry_after", RETRY_AFTER)) or 1
     detail = _UNAVAILABLE.get(error.reason, "something this answer needs is out of reach")
     return problem_response(
-        503,
-        kind,
-        detail,
-        request_id=_request_id(request),
-        headers={"Retry-After": str(wait)},
+        503, kind, detail, request_id=request_id, headers={"Retry-After": str(wait)}
     )
 
 
 def _pointer(location: Sequence[Any]) -> str:
     return "/".join(str(part)[:_MAX_POINTER] for part in location)
-
-
-def _request_id(request: Request) -> str | None:
-    return getattr(request.state, "request_id", None)

@@ -22,6 +22,7 @@ log = structlog.get_logger()
 _MOST = 20_000  # records that wait for Kafka; what comes then is answered without a record
 
 Messages = Sequence[Message[Any]]
+Recording = tuple[Messages, "asyncio.Future[None]"]  # done when Kafka confirmed them
 
 
 def predictions_served(
@@ -72,7 +73,7 @@ class Recorder:
         self._publisher = publisher
         self._within = within
         self._metrics = metrics
-        self._new: list[tuple[Messages, asyncio.Future[None]]] = []
+        self._new: list[Recording] = []
         self._sending: set[asyncio.Task[None]] = set()
         self._count = 0
 
@@ -97,11 +98,7 @@ class Recorder:
         confirmed = loop.create_future()
         self._new.append((messages, confirmed))
         self._count += len(messages)
-        try:
-            async with asyncio.timeout(self._within):
-                await confirmed
-        except TimeoutError as error:
-            raise BrokerUnavailable(f"Kafka confirmed nothing within {self._within} s") from error
+        await confirmed
 
     def _send(self) -> None:
         new, self._new = self._new, []
@@ -109,20 +106,20 @@ class Recorder:
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _publish(self, new: Sequence[tuple[Messages, "asyncio.Future[None]"]]) -> None:
+    async def _publish(self, new: Sequence[Recording]) -> None:
+        patience = asyncio.get_running_loop().call_later(self._within, self._tell_late, new)
         error: TrendingError | None = None
         try:
             await self._publisher.publish([each for messages, _ in new for each in messages])
         except TrendingError as refused:
             error = refused
         finally:
+            patience.cancel()
             self._count -= sum(len(messages) for messages, _ in new)
-        for _, confirmed in new:
-            if not confirmed.done():
-                if error:
-                    confirmed.set_exception(error)
-                else:
-                    confirmed.set_result(None)
+        _tell(new, error)
+
+    def _tell_late(self, new: Sequence[Recording]) -> None:
+        _tell(new, BrokerUnavailable(f"Kafka confirmed nothing within {self._within} s"))
 
     async def close(self) -> None:
         """Wait for what is under way, but no longer than an answer would."""
@@ -130,6 +127,16 @@ class Recorder:
             _, late = await asyncio.wait(self._sending, timeout=self._within)
             for task in late:
                 task.cancel()
+
+
+def _tell(new: Sequence[Recording], error: TrendingError | None) -> None:
+    for _, confirmed in new:
+        if confirmed.done():  # it was told before, or is gone
+            continue
+        if error:
+            confirmed.set_exception(error)
+        else:
+            confirmed.set_result(None)
 
 
 def correlation_id(request_id: str) -> UUID:

@@ -51,6 +51,9 @@ class InferenceSettings(ServiceSettings):
     max_waiting: int = Field(
         default=1024, ge=1, description="texts under way or waiting before 503 is answered"
     )
+    known_texts: int = Field(
+        default=4096, ge=0, description="answers remembered for the same text again; 0: none"
+    )
     timeout: timedelta = Field(
         default=timedelta(seconds=10),
         description="how long a request may wait for the model; a caller may ask for less",
