@@ -1,41 +1,25 @@
-"""What services have in common: one broker, one consumer, probes, and a process around them."""
+"""What consuming services have in common: one broker, one consumer, probes."""
 
-import os
-import signal
-import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Self
 
 import structlog
-import uvicorn
 from faststream.asgi import AsgiFastStream
-from faststream.asgi.types import ASGIApp
 from faststream.kafka import KafkaBroker
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 from prometheus_client import CollectorRegistry
 
 from trending_shared.clock import Clock, SystemClock
 from trending_shared.delivery import Consumer
-from trending_shared.errors import SettingInvalid, TrendingError
 from trending_shared.events import Event
-from trending_shared.logs import configure_logs
 from trending_shared.probes import Check, probe_routes
 from trending_shared.publishing import KafkaPublisher
-from trending_shared.settings import (
-    ConsumerSettings,
-    KafkaSettings,
-    ServiceSettings,
-    describe_settings,
-    read_settings,
-)
+from trending_shared.settings import ConsumerSettings, KafkaSettings, ServiceSettings
 from trending_shared.topics import TopicSpec, ensure_topics, group_topics, topic_spec
 
 log = structlog.get_logger()
-
-S = TypeVar("S", bound=ServiceSettings)
 
 
 class WorkerApp(AsgiFastStream):
@@ -162,83 +146,3 @@ def _security(kafka: KafkaSettings) -> BaseSecurity | None:
         ssl_context=context,
         use_ssl=context is not None,
     )
-
-
-def _brief_about_outages(app: ASGIApp) -> ASGIApp:
-    """What isn't there when a service starts is one line of its log; a bug keeps its traceback."""
-
-    async def brief(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "lifespan":
-            await app(scope, receive, send)
-            return
-        failures = []
-
-        async def hold_failures(message: Any) -> None:
-            if message["type"] == "lifespan.startup.failed":
-                failures.append(message)
-            else:
-                await send(message)
-
-        try:
-            await app(scope, receive, hold_failures)
-        except TrendingError as error:
-            if not failures:
-                raise
-            await send({**failures[0], "message": f"{error.reason}: {error}"})
-        except BaseException:
-            for message in failures:
-                await send(message)
-            raise
-        else:
-            for message in failures:
-                await send(message)
-
-    return brief
-
-
-def run(
-    service: str,
-    cls: type[S],
-    create_app: Callable[[S], Any],
-    *,
-    listen: Callable[[S], socket.socket] | None = None,
-) -> None:
-    """The process of a service: settings, logs, server.
-
-    Args:
-        listen: makes the socket to listen on, if it isn't simply the address of the settings.
-
-    Raises:
-        SystemExit: a setting can't be used (status 78, EX_CONFIG), or the service can't start.
-    """
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        sys.stdout.write(
-            f"usage: python -m trending_{service}\n\nSettings are environment variables:\n"
-            f"{describe_settings(cls)}\n{describe_settings(KafkaSettings)}\n"
-        )
-        return
-    try:
-        settings = read_settings(cls)
-        configure_logs(service=service, level=settings.log_level, format=settings.log_format)
-        app = create_app(settings)
-    except SettingInvalid as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(os.EX_CONFIG) from error
-    server = uvicorn.Server(
-        uvicorn.Config(
-            _brief_about_outages(app),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,  # tells whoever looks for one which hole to try
-            lifespan="on",
-            timeout_graceful_shutdown=30,
-        )
-    )
-    # uvicorn finishes what it has accepted, and then raises the signal once more; to stop when one
-    # is told to is no failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server.run([listen(settings)] if listen else None)
-    if not server.started:
-        raise SystemExit(1)

@@ -2,7 +2,7 @@
 
 from trending_featurizer.app import create_app
 from trending_featurizer.settings import FeaturizerSettings
-from trending_shared.worker import run
+from trending_shared.process import run
 
 if __name__ == "__main__":
     run("featurizer", FeaturizerSettings, create_app)

@@ -19,7 +19,7 @@ def main() -> None:
         end_with(int(parent))
     # Here, because the parent of several needs none of it.
     from trending_inference.app import create_app
-    from trending_shared.worker import run
+    from trending_shared.process import run
 
     run(
         "inference",

@@ -2,7 +2,7 @@
 
 from trending_monitor.app import create_app
 from trending_monitor.settings import MonitorSettings
-from trending_shared.worker import run
+from trending_shared.process import run
 
 if __name__ == "__main__":
     run("monitor", MonitorSettings, create_app)

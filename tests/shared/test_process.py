@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from trending_shared.errors import BrokerUnavailable
-from trending_shared.worker import _brief_about_outages
+from trending_shared.process import _brief_about_outages
 
 Told = list[MutableMapping[str, Any]]
 

@@ -1,0 +1,102 @@
+"""The process of a service: settings, logs, and an ASGI server around it."""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import uvicorn
+
+from trending_shared.errors import SettingInvalid, TrendingError
+from trending_shared.logs import configure_logs
+from trending_shared.settings import (
+    KafkaSettings,
+    ServiceSettings,
+    describe_settings,
+    read_settings,
+)
+
+S = TypeVar("S", bound=ServiceSettings)
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+def _brief_about_outages(app: App) -> App:
+    """What isn't there when a service starts is one line of its log; a bug keeps its traceback."""
+
+    async def brief(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        failures = []
+
+        async def hold_failures(message: Any) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failures.append(message)
+            else:
+                await send(message)
+
+        try:
+            await app(scope, receive, hold_failures)
+        except TrendingError as error:
+            if not failures:
+                raise
+            await send({**failures[0], "message": f"{error.reason}: {error}"})
+        except BaseException:
+            for message in failures:
+                await send(message)
+            raise
+        else:
+            for message in failures:
+                await send(message)
+
+    return brief
+
+
+def run(
+    service: str,
+    cls: type[S],
+    create_app: Callable[[S], Any],
+    *,
+    listen: Callable[[S], socket.socket] | None = None,
+) -> None:
+    """Be the process of a service until it is stopped.
+
+    Args:
+        listen: makes the socket to listen on, if it isn't simply the address of the settings.
+
+    Raises:
+        SystemExit: a setting can't be used (status 78, EX_CONFIG), or the service can't start.
+    """
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        sys.stdout.write(
+            f"usage: python -m trending_{service}\n\nSettings are environment variables:\n"
+            f"{describe_settings(cls)}\n{describe_settings(KafkaSettings)}\n"
+        )
+        return
+    try:
+        settings = read_settings(cls)
+        configure_logs(service=service, level=settings.log_level, format=settings.log_format)
+        app = create_app(settings)
+    except SettingInvalid as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(os.EX_CONFIG) from error
+    server = uvicorn.Server(
+        uvicorn.Config(
+            _brief_about_outages(app),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,  # tells whoever looks for one which hole to try
+            lifespan="on",
+            timeout_graceful_shutdown=30,
+        )
+    )
+    # uvicorn finishes what it has accepted, and then raises the signal once more; to stop when one
+    # is told to is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    server.run([listen(settings)] if listen else None)
+    if not server.started:
+        raise SystemExit(1)
