@@ -22,6 +22,8 @@ class Load(BaseModel):
     port: int
     path: str
     bodies: list[str]
+    first: int = 0
+    """Which of the bodies comes first, so that the next round doesn't ask the same again."""
     expect: str
     callers: int
     seconds: float
@@ -44,7 +46,12 @@ class Calls:
 
     def __init__(self, load: Load) -> None:
         self.load = load
-        self.requests = cycle([_request(load, body.encode()) for body in load.bodies])
+        self.requests = cycle(
+            [
+                request(load.port, load.path, body.encode())
+                for body in rotated(load.bodies, load.first)
+            ]
+        )
         self.ends_at = time.perf_counter() + load.seconds
         self.latencies: list[float] = []
         self.errors = 0
@@ -72,7 +79,7 @@ class Caller(asyncio.Protocol):
         if head < 0:
             return
         body = head + 4
-        if len(self._received) < body + _content_length(self._received[:body]):
+        if len(self._received) < body + content_length(self._received[:body]):
             return
         self._calls.latencies.append(time.perf_counter() - self._asked_at)
         self._waiting = False
@@ -95,15 +102,23 @@ class Caller(asyncio.Protocol):
         self._transport.write(next(self._calls.requests))
 
 
-def _request(load: Load, body: bytes) -> bytes:
+def rotated(bodies: list[str], first: int) -> list[str]:
+    """All bodies, in a circle that begins elsewhere."""
+    first %= len(bodies)
+    return bodies[first:] + bodies[:first]
+
+
+def request(port: int, path: str, body: bytes, headers: str = "") -> bytes:
+    """A POST of JSON as it goes over the wire; further headers end with CRLF each."""
     head = (
-        f"POST {load.path} HTTP/1.1\r\nHost: {HOST}:{load.port}\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\n{headers}"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
 
-def _content_length(head: bytearray) -> int:
+def content_length(head: bytearray) -> int:
+    """Of the answer whose head this is."""
     _, _, rest = head.lower().partition(b"content-length:")
     return int(rest.partition(b"\r\n")[0])
 

@@ -1,11 +1,12 @@
 """The process of a service: settings, logs, and an ASGI server around it."""
 
+import asyncio
 import os
 import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import uvicorn
 
@@ -60,11 +61,13 @@ def run(
     create_app: Callable[[S], Any],
     *,
     listen: Callable[[S], socket.socket] | None = None,
+    http: type[asyncio.Protocol] | Literal["auto"] = "auto",
 ) -> None:
     """Be the process of a service until it is stopped.
 
     Args:
         listen: makes the socket to listen on, if it isn't simply the address of the settings.
+        http: what speaks HTTP, if not one of uvicorn's own.
 
     Raises:
         SystemExit: a setting can't be used (status 78, EX_CONFIG), or the service can't start.
@@ -89,6 +92,7 @@ def run(
             port=settings.port,
             log_config=None,
             access_log=False,
+            http=http,
             server_header=False,  # tells whoever looks for one which hole to try
             lifespan="on",
             timeout_graceful_shutdown=30,

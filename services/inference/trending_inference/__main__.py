@@ -19,6 +19,7 @@ def main() -> None:
         end_with(int(parent))
     # Here, because the parent of several needs none of it.
     from trending_inference.app import create_app
+    from trending_inference.door import Door
     from trending_shared.process import run
 
     run(
@@ -26,6 +27,7 @@ def main() -> None:
         InferenceSettings,
         create_app,
         listen=(lambda of: listen(of.host, of.port)) if parent else None,
+        http=Door,
     )
 
 

@@ -25,7 +25,7 @@ from trending_inference.metrics import InferenceMetrics
 from trending_inference.serving_model import LoadedModel
 from trending_shared.errors import Unavailable
 
-HERE = 0.0005  # seconds a text, up to which the event loop runs a model itself
+HERE = 0.001  # seconds a text, up to which the event loop runs a model itself
 _RUN_SECONDS = 0.005  # that a run should take at most, so that a newcomer waits no longer for it
 _MOST = 64  # texts of one run
 _MEMORY = 0.1  # weight of the last run in what a text is expected to take
@@ -161,6 +161,8 @@ class Predictor:
         self._here = here
         self._soon = False
         self._text_seconds: dict[str, float] = {}
+        self._each = 0.0
+        self._busy_since: float | None = None
         self._metrics = metrics
 
     async def predict(
@@ -179,25 +181,37 @@ class Predictor:
             self._metrics.known.inc(len(known))
             self._count(known)
             return Answered(known, 0.0)
-        loop = asyncio.get_running_loop()
-        wait = self._wait(model)
-        # What is too large for the queue is still answered while nobody else waits.
-        if (self._texts and self._texts + len(texts) > self._max_waiting) or wait > within:
+        if (wait := self.shortage(len(texts), within)) is not None:
             self._metrics.shed.inc()
-            raise Overloaded(
-                f"{self._texts} texts wait for the model, {wait:.3f} s of work", retry_after=wait
-            )
+            raise Overloaded(f"{self._texts} texts wait, for {wait:.3f} s", retry_after=wait)
+        loop = asyncio.get_running_loop()
         waiting = _Waiting(model, texts, loop.time() + within, loop.create_future())
         self._queue.append(waiting)
         self._texts += len(texts)
         self._run_what_waits(loop)
         return await waiting.answer
 
-    def _wait(self, model: LoadedModel) -> float:
-        """Seconds until a newcomer's turn, by how long texts have taken of late."""
-        if self._idle and not self._queue:
-            return 0.0
-        return self._texts * self._text_seconds.get(model.manifest.version, 0.0) / self._threads
+    @property
+    def crowded(self) -> bool:
+        """Whether anything waits at all."""
+        return bool(self._queue)
+
+    def shortage(self, texts: int, within: float) -> float | None:
+        """None if so many more texts can be answered in so many seconds.
+
+        Otherwise the seconds until what waits now is answered. Half of a caller's time is for what
+        happens besides. What is too large for the queue is answered while nobody else waits.
+        """
+        wait = self._wait()
+        full = self._texts and self._texts + texts > self._max_waiting
+        return wait if full or wait > within / 2 else None
+
+    def _wait(self) -> float:
+        """Seconds until a newcomer's turn, by what a text has taken of late while others waited.
+
+        That is more than the model takes: the loop reads, records and answers in between.
+        """
+        return self._texts * self._each if self._queue or not self._idle else 0.0
 
     def _run_what_waits(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._idle and self._queue:
@@ -244,7 +258,7 @@ class Predictor:
             elif first.until < now:
                 self._texts -= len(first.texts)
                 self._metrics.shed.inc()
-                late = Overloaded("its time was up before its turn", retry_after=self._wait(model))
+                late = Overloaded("its time was up before its turn", retry_after=self._wait())
                 first.answer.set_exception(late)
             else:
                 batch.append(first)
@@ -260,11 +274,16 @@ class Predictor:
         self._idle += 1
         count = sum(len(waiting.texts) for waiting in batch)
         self._texts -= count
+        now = loop.time()
+        if self._busy_since is not None:
+            self._each += _MEMORY * ((now - self._busy_since) / count - self._each)
+        self._busy_since = now if self._texts else None
         if (error := run.exception()) is None:
             verdicts, seconds = run.result()
             version = batch[0].model.manifest.version
             known = self._text_seconds.pop(version, seconds / count)
             self._text_seconds[version] = known + _MEMORY * (seconds / count - known)
+            self._each = self._each or seconds / count
             if len(self._text_seconds) > _PACES:
                 del self._text_seconds[next(iter(self._text_seconds))]
             self._metrics.model_seconds.observe(seconds)

@@ -199,7 +199,8 @@ def _to_invalid(error: RequestValidationError, request_id: str | None) -> Respon
 
 
 def _to_unavailable(error: Unavailable, request_id: str | None) -> Response:
-    log.warning("request_unavailable", reason=error.reason, detail=str(error))
+    if not hasattr(error, "retry_after"):  # to refuse in time is routine, and is counted
+        log.warning("request_unavailable", reason=error.reason, detail=str(error))
     kind = re.sub(r"(?<!^)(?=[A-Z])", "-", error.reason).lower()
     wait = math.ceil(getattr(error, "retry_after", RETRY_AFTER)) or 1
     detail = _UNAVAILABLE.get(error.reason, "something this answer needs is out of reach")
