@@ -412,7 +412,7 @@ class RecordRejected(Event):
 
 
 class Trend(Frozen):
-    """How a title's signals moved against its own past; see the featurizer's `trends`."""
+    """How a title's signals moved against its own past; see `trending_shared.trends`."""
 
     day: date
     score: float = Field(description="log2 of recent rate over expected rate, shrunk; 0 is steady")

@@ -18,6 +18,7 @@ from trending_shared.catalog import (
     titles,
 )
 from trending_shared.events import DayCount, ReviewCleaned, SignalCleaned, TitleCleaned, TitleMerged
+from trending_shared.series import called, read_popularity
 
 POPULARITY_KEPT = timedelta(days=90)  # a trend looks back 56 days
 Row = Mapping[str, Any]
@@ -215,31 +216,6 @@ def identity_rows(event: TitleMerged) -> list[Row]:
         for member in event.members
         if member.described
     ]
-
-
-def called(
-    *, title_ids: Sequence[str] | None = None, external_ids_in: Sequence[str] | None = None
-) -> sa.Subquery:
-    """What titles are called elsewhere, by their own source or by one that tells of the same title.
-
-    Columns: title_id, external_id.
-    """
-    own = sa.select(external_ids.c.owner_id.label("title_id"), external_ids.c.external_id)
-    others = sa.select(identities.c.title_id, identity_ids.c.external_id).join(
-        identity_ids, identity_ids.c.merged_id == identities.c.merged_id
-    )
-    if title_ids is not None:
-        own = own.where(external_ids.c.owner_id.in_(title_ids))
-        others = others.where(identities.c.title_id.in_(title_ids))
-    if external_ids_in is not None:
-        own = own.where(external_ids.c.external_id.in_(external_ids_in))
-        others = others.where(identity_ids.c.external_id.in_(external_ids_in))
-    return own.union(others).subquery()
-
-
-def read_popularity(stored: Sequence[Mapping[str, Any]]) -> dict[date, int]:
-    """The counts of a catalog row by day."""
-    return {date.fromisoformat(entry["day"]): int(entry["count"]) for entry in stored}
 
 
 def merge_popularity(

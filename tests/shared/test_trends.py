@@ -6,8 +6,8 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from trending_featurizer.trends import PRIOR, measure_trend
 from trending_shared.events import Trend
+from trending_shared.trends import PRIOR, measure_trend
 
 TODAY = date(2026, 11, 2)  # a Monday: the weekend lies in the heaviest days
 WEEK = (0.8, 0.75, 0.8, 0.9, 1.2, 1.5, 1.35)
