@@ -1,7 +1,8 @@
 """The catalog: what point lookups need, in SQLite or PostgreSQL.
 
 The featurizer writes titles, reviews, signals and trends, the monitor writes predictions and
-windows, the gateway what it asked a language model; the gateway and the command line read.
+windows, the gateway what models say of listed titles and what it asked a language model; the
+gateway and the command line read.
 Everything in it can be rebuilt from topics and tables, or asked for again.
 """
 
@@ -142,6 +143,19 @@ predictions = sa.Table(
     sa.Column("duration_ms", sa.Float, nullable=False),
     sa.Column("window_id", sa.String(36)),
     sa.Index("predictions_open", "model_version", "window_id"),
+)
+
+# What a model says of a title's present text, for lists; each is one of the predictions above.
+title_predictions = sa.Table(
+    "title_predictions",
+    metadata,
+    sa.Column("title_id", sa.String(32), primary_key=True),
+    sa.Column("model_version", sa.String(64), primary_key=True),
+    sa.Column("text_hash", sa.String(16), nullable=False),  # as in `titles`
+    sa.Column("prediction_id", sa.String(36), nullable=False),
+    sa.Column("probabilities", sa.JSON, nullable=False),
+    sa.Column("genres", sa.JSON, nullable=False),
+    sa.Column("served_at", UtcTime, nullable=False, index=True),
 )
 
 windows = sa.Table(

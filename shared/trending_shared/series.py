@@ -15,10 +15,7 @@ from trending_shared.catalog import (
     signals,
     titles,
 )
-from trending_shared.trends import OLDEST, Counts
-
-Series = Mapping[str, Counts]
-"""All that was counted of a title, by what was counted where: `pageviews of s_0123`."""
+from trending_shared.trends import OLDEST, Series
 
 
 async def read_series(
@@ -56,7 +53,7 @@ async def _same_titles(
 
 async def _of_each(
     connection: AsyncConnection, title_ids: Sequence[str], as_of: date
-) -> Mapping[str, Mapping[str, Counts]]:
+) -> Mapping[str, Series]:
     # Days too old to count become one: it still tells that the title had reviews by then.
     early = as_of - OLDEST - timedelta(days=1)
     day = sa.case((reviews.c.day < early, sa.literal(early, sa.Date)), else_=reviews.c.day)
@@ -119,7 +116,7 @@ def read_popularity(stored: Sequence[Mapping[str, Any]]) -> dict[date, int]:
 
 def gather_series(
     title_rows: Sequence[Any], review_rows: Sequence[Any], signal_rows: Sequence[Any] = ()
-) -> Mapping[str, Mapping[str, Counts]]:
+) -> Mapping[str, Series]:
     """What is known of each title, by title and name of the series.
 
     From a title's first review to the day before its page was last fetched, a day without reviews

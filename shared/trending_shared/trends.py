@@ -42,9 +42,12 @@ LEAST_OF_A_WEEKDAY = 3  # observed days; a mean of fewer is noise
 LEAST_SIGNALS = 5
 LEAST_EVIDENCE = 0.5  # of the recent days' weight; a page fetched three days ago knows too little
 MOST_A_DAY = 10**12  # a page may claim anything
+KEPT = timedelta(days=90)  # counts and trends; what is older is forgotten
 
 Counts = Mapping[date, int]
 """Signals by day, for the days that were watched to their end; any other day is unknown."""
+Series = Mapping[str, Counts]
+"""All that was counted of a title, by what was counted where: `pageviews of s_0123`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Movement:
     signals: int
 
 
-def measure_trend(series: Mapping[str, Counts], as_of: date) -> Trend | None:
+def measure_trend(series: Series, as_of: date) -> Trend | None:
     """A title's trend on a day; none if no series is known well enough.
 
     Args:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from fastapi import FastAPI
@@ -14,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from trending_inference.app import create_app
 from trending_inference.settings import InferenceSettings
-from trending_shared.catalog import Catalog, identities, reviews, titles, trends
+from trending_shared.catalog import Catalog, identities, reviews, title_predictions, titles, trends
 from trending_shared.clock import FrozenClock
 from trending_shared.registry import ModelRegistry
 from trending_shared.storage import ObjectStore
@@ -104,6 +105,26 @@ class World:
         }
         async with self.catalog.transaction() as connection:
             await self.catalog.upsert(connection, trends, [row])
+
+    async def add_prediction(
+        self,
+        title_id: str,
+        version: str,
+        *,
+        text_hash: str = "fedcba9876543210",
+        **probabilities: float,
+    ) -> None:
+        row = {
+            "title_id": title_id,
+            "model_version": version,
+            "text_hash": text_hash,
+            "prediction_id": str(uuid4()),
+            "probabilities": probabilities,
+            "genres": [genre for genre, value in probabilities.items() if value >= 0.5],
+            "served_at": self.clock.now(),
+        }
+        async with self.catalog.transaction() as connection:
+            await self.catalog.upsert(connection, title_predictions, [row])
 
     async def say_same(self, first: str, *others: str) -> None:
         """Say that these are one title, which `first` describes first."""

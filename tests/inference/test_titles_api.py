@@ -39,9 +39,18 @@ async def test_the_fastest_rising_title_of_the_newest_day_comes_first(
         "kind": "film",
         "year": 1979,
         "genres": ["Horror", "Sci-Fi & Fantasy"],
+        "predicted": None,
         "score": 2.0,
         "recent": 20.0,
         "expected": 10.0,
+        "reasons": [
+            {
+                "kind": "not-enough-data",
+                "text": "not enough was counted to say whether it rises",
+                "contribution": None,
+                "figures": {},
+            }
+        ],
     }
     assert await names(client, "/v1/trending?day=2026-10-31") == ["Slow"]
 
@@ -57,6 +66,151 @@ async def test_trending_is_narrowed_by_kind_and_by_whole_genres_only(
     assert await names(client, "/v1/trending?genre=Sci-Fi+%26+Fantasy") == ["Film"]
     for pattern in ("Horro", "%25", "_orror", '"', "' OR 1=1 --"):
         assert await names(client, f"/v1/trending?genre={pattern}") == []
+
+
+async def test_trending_is_narrowed_by_language_country_and_year(
+    client: AsyncClient, world: Any
+) -> None:
+    await world.add_title("t_1", name="Brazilian", language="pt-BR", score=3.0, year=2026)
+    await world.add_title("t_2", name="Portuguese", language="pt", score=2.0, year=2025)
+    await world.add_title("t_3", name="Other", language="pts", score=1.0, year=2024)
+    await world.add_title(
+        "t_4",
+        name="Joint",
+        language=None,
+        year=None,
+        countries=["South Korea", "Réunion"],
+        score=0.0,
+    )
+    assert await names(client, "/v1/trending?language=PT") == ["Brazilian", "Portuguese"]
+    assert await names(client, "/v1/trending?language=pt-br") == ["Brazilian"]
+    assert await names(client, "/v1/trending?language=%25") == []
+    assert await names(client, "/v1/trending?country=south+korea") == ["Joint"]
+    assert await names(client, "/v1/trending?country=RÉUNION") == ["Joint"]
+    assert await names(client, "/v1/trending?country=Korea") == []
+    assert await names(client, "/v1/trending?year_from=2025") == ["Brazilian", "Portuguese"]
+    assert await names(client, "/v1/trending?year_from=2025&year_to=2025") == ["Portuguese"]
+    assert await names(client, "/v1/trending?age=new") == ["Brazilian", "Portuguese"]
+    assert await names(client, "/v1/trending?age=old") == ["Other"]
+    assert await names(client, "/v1/trending?min_score=2") == ["Brazilian", "Portuguese"]
+
+
+async def test_a_title_is_new_or_old_by_the_day_that_is_asked_for(
+    client: AsyncClient, world: Any
+) -> None:
+    await world.add_title(year=2024)
+    past = date(2025, 12, 31)
+    await world.add_trend("t_alien", past, 1.0)
+    await world.add_trend("t_alien", DAY, 1.0)
+    assert await names(client, f"/v1/trending?day={past}&age=new") == ["Alien"]
+    assert await names(client, "/v1/trending?age=new") == []
+
+
+async def test_hidden_titles_are_hidden_under_the_id_of_any_source(
+    client: AsyncClient, world: Any
+) -> None:
+    for name in "ABC":
+        await world.add_title(f"t_{name}", name=name, score=1.0)
+    await world.add_title("t_A2", name="A elsewhere", score=1.0)
+    await world.say_same("t_A", "t_A2")
+    assert await names(client, "/v1/trending?hide=t_A2&hide=t_C&hide=t_nobody") == ["B"]
+    assert await names(client, "/v1/titles?hide=t_A&limit=1") == ["B"]
+    answer = (await client.get("/v1/titles?hide=t_A&hide=t_C&limit=1&offset=1")).json()
+    assert answer["links"]["prev"] == "/v1/titles?hide=t_A&hide=t_C&limit=1&offset=0"
+
+
+async def test_a_day_of_which_nothing_is_known_names_the_last_one_before_it(
+    client: AsyncClient, world: Any
+) -> None:
+    await world.add_title(score=1.0)
+    later = (await client.get("/v1/trending?day=2026-11-09")).json()
+    assert (later["day"], later["nearest_day"]) == ("2026-11-09", "2026-11-01")
+    assert (later["items"], later["total"]) == ([], 0)
+    earlier = (await client.get("/v1/trending?day=2025-11-09")).json()
+    assert (earlier["day"], earlier["nearest_day"]) == ("2025-11-09", None)
+    narrowed = (await client.get("/v1/trending?day=2026-11-01&kind=show")).json()
+    assert (narrowed["total"], narrowed["nearest_day"]) == (0, None)
+
+
+async def test_facets_count_what_each_choice_would_leave(client: AsyncClient, world: Any) -> None:
+    await world.add_title("t_1", genres=["Horror"], year=1979, score=1.0)
+    await world.add_title("t_2", genres=["Horror", "Crime"], year=2020, language="fr", score=1.0)
+    await world.add_title("t_3", genres=["Crime"], kind="show", year=None, countries=[], score=1.0)
+    await world.add_title("t_old", genres=["Drama"])
+
+    async def facets(query: str = "") -> dict[str, dict[Any, int]]:
+        answer = (await client.get(f"/v1/trending/facets{query}")).json()
+        assert answer.pop("day") == "2026-11-01"
+        return {
+            name: {facet["value"]: facet["count"] for facet in values}
+            for name, values in answer.items()
+        }
+
+    assert await facets() == {
+        "kinds": {"film": 2, "show": 1},
+        "genres": {"Crime": 2, "Horror": 2},
+        "languages": {"English": 2, "fr": 1},
+        "countries": {"United Kingdom": 2},
+        "years": {2020: 1, 1979: 1},
+    }
+    horror = await facets("?genre=Horror&year_from=2000")
+    assert horror["genres"] == {"Crime": 1, "Horror": 1}, "of what is left without a genre"
+    assert horror["kinds"] == {"film": 1}
+    assert horror["years"] == {2020: 1, 1979: 1}
+
+
+async def test_an_empty_catalog_has_no_facets(client: AsyncClient) -> None:
+    answer = (await client.get("/v1/trending/facets")).json()
+    assert (answer["day"], answer["genres"]) == (None, [])
+
+
+async def test_a_model_tells_its_genres_beside_those_of_the_page(world: Any) -> None:
+    version = promote(world.models, a_graph()).version
+    await world.add_title("t_1", name="Both", genres=["Horror"], score=2.0)
+    await world.add_title("t_2", name="Model only", genres=["Drama"], score=1.0)
+    await world.add_title("t_3", name="Changed since", genres=["Drama"], score=0.0)
+    await world.add_title("t_4", name="Page only", genres=["Horror"], score=-1.0)
+    for title_id in ("t_1", "t_2"):
+        await world.add_prediction(title_id, version, Horror=0.7, Crime=0.2)
+    await world.add_prediction("t_3", version, text_hash="0000000000000000", Horror=0.9)
+    await world.add_prediction("t_4", "another", Horror=0.9)
+    async with world.client() as client:
+        (first, *_) = (await client.get("/v1/trending")).json()["items"]
+        assert first["predicted"] == {
+            "genres": [
+                {"genre": "Horror", "probability": 0.7, "passed": True},
+                {"genre": "Crime", "probability": 0.2, "passed": False},
+            ],
+            "prediction_id": first["predicted"]["prediction_id"],
+            "model_version": version,
+        }
+        detail = (await client.get("/v1/titles/t_1")).json()
+        assert detail["predicted"] == first["predicted"]
+        assert (await client.get("/v1/titles/t_3")).json()["predicted"] is None
+        either = ["Both", "Model only", "Page only"]
+        assert await names(client, "/v1/trending?genre=Horror") == either
+        for least, left in ((0.6, either[:2]), (0.7, either[:2]), (0.71, [])):
+            url = f"/v1/trending?genre=Horror&min_probability={least}"
+            assert await names(client, url) == left
+        assert await names(client, "/v1/titles?genre=Crime&min_probability=0.2") == either[:2]
+        assert await names(client, "/v1/trending?genre=a%22b&min_probability=0.2") == []
+        facets = (await client.get("/v1/trending/facets")).json()["genres"]
+        assert {"value": "Horror", "count": 3} in facets
+
+
+async def test_reasons_stand_beside_a_rising_title(client: AsyncClient, world: Any) -> None:
+    days = [
+        {"day": str(DAY - timedelta(days=ago)), "count": 40 if ago <= 7 else 10}
+        for ago in range(1, 57)
+    ]
+    await world.add_title(popularity=days, year=2026, score=1.7)
+    (item,) = (await client.get("/v1/trending")).json()["items"]
+    assert [reason["text"] for reason in item["reasons"]] == [
+        "popularity at its source: 40 a day of late, 10 expected",
+        "new this year",
+    ]
+    detail = (await client.get("/v1/titles/t_alien")).json()
+    assert detail["reasons"] == item["reasons"]
 
 
 async def test_pages_of_a_list_lead_to_each_other_and_keep_the_filters(
@@ -92,7 +246,26 @@ async def test_an_unchanged_list_is_not_sent_again(client: AsyncClient, world: A
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=101", "offset=-1", "kind=movie", "day=yesterday", "limit=x"]
+    "query",
+    [
+        "limit=0",
+        "limit=101",
+        "offset=-1",
+        "kind=movie",
+        "day=yesterday",
+        "limit=x",
+        "age=ancient",
+        "year_from=x",
+        "min_probability=0.5",
+        "min_probability=2&genre=Horror",
+        "min_probability=nan&genre=Horror",
+        "min_score=inf",
+        f"genre={'x' * 65}",
+        "country=%00",
+        "hide=",
+        "gener=Horror",
+        "&".join(f"hide=t_{n}" for n in range(201)),
+    ],
 )
 async def test_a_list_with_senseless_bounds_is_refused(client: AsyncClient, query: str) -> None:
     response = await client.get(f"/v1/trending?{query}")

@@ -1,7 +1,7 @@
 """What the featurizer writes to the catalog: titles, reviews and signals, each at its newest."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, timedelta
+from datetime import UTC, date
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,8 +19,8 @@ from trending_shared.catalog import (
 )
 from trending_shared.events import DayCount, ReviewCleaned, SignalCleaned, TitleCleaned, TitleMerged
 from trending_shared.series import called, read_popularity
+from trending_shared.trends import KEPT
 
-POPULARITY_KEPT = timedelta(days=90)  # a trend looks back 56 days
 Row = Mapping[str, Any]
 
 
@@ -188,7 +188,7 @@ def signal_rows(event: SignalCleaned) -> list[Row]:
             "fetched_at": fetched_at,
         }
         for item in event.counts
-        if item.day > fetched_at.date() - POPULARITY_KEPT
+        if item.day > fetched_at.date() - KEPT
     ]
 
 
@@ -227,7 +227,7 @@ def merge_popularity(
     day the page was fetched on wasn't over, and later ones are made up: both are left out.
     """
     days = {**known, **{entry.day: entry.count for entry in told if entry.day < fetched_on}}
-    oldest = fetched_on - POPULARITY_KEPT
+    oldest = fetched_on - KEPT
     return {day: count for day, count in days.items() if day > oldest}
 
 

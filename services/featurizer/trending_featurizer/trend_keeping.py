@@ -14,11 +14,10 @@ from trending_shared.clock import Clock
 from trending_shared.errors import StoreUnavailable
 from trending_shared.events import Trend
 from trending_shared.series import read_series
-from trending_shared.trends import Counts, measure_trend
+from trending_shared.trends import KEPT, Series, measure_trend
 
 log = structlog.get_logger()
 
-KEPT = timedelta(days=90)
 CHECKED = timedelta(hours=1)
 MOST_SIGNALS = 2**31 - 1  # an SQL integer
 _AT_ONCE = 1000  # titles; bounds memory and the length of a transaction
@@ -100,7 +99,7 @@ class TrendKeeper:
             return found.all()
 
 
-def measure_trends(series: Mapping[str, Mapping[str, Counts]], as_of: date) -> dict[str, Trend]:
+def measure_trends(series: Mapping[str, Series], as_of: date) -> dict[str, Trend]:
     """The trends of many titles, without those that have too little data."""
     measured = {title_id: measure_trend(one, as_of) for title_id, one in series.items()}
     return {title_id: trend for title_id, trend in measured.items() if trend}

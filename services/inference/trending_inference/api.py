@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-from datetime import date
 from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID, uuid4, uuid5
@@ -11,11 +10,13 @@ import structlog
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, StringConstraints
 
+from trending_inference.filters import FacetsQuery, Paged, TitleId, TitlesQuery, TrendingQuery
 from trending_inference.gateway import GatewayDep
 from trending_inference.genres import genres
 from trending_inference.problems import Problem, problem_responses, takes_json
 from trending_inference.schemas import (
     AliasState,
+    FacetsAnswer,
     GenresAnswer,
     JobAccepted,
     JobRequest,
@@ -27,15 +28,13 @@ from trending_inference.schemas import (
     TrendingAnswer,
 )
 from trending_shared.errors import PredictionUnknown
-from trending_shared.events import Kind, ScrapeJob
+from trending_shared.events import ScrapeJob
 from trending_shared.lineage import Lineage, trace_prediction
 from trending_shared.messages import NAMESPACE, first_message
 from trending_shared.registry import Manifest
 
 log = structlog.get_logger()
 
-Limit = Annotated[int, Query(ge=1, le=100)]
-Offset = Annotated[int, Query(ge=0, le=10_000)]
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
@@ -86,22 +85,31 @@ def api_routes() -> APIRouter:
         tags=["titles"],
     )
     async def trending(
-        request: Request,
-        gateway: GatewayDep,
-        kind: Kind | None = None,
-        genre: Annotated[str | None, Query(max_length=64, examples=["Horror"])] = None,
-        day: Annotated[date | None, Query(description="the newest one, if not given")] = None,
-        limit: Limit = 20,
-        offset: Offset = 0,
+        request: Request, gateway: GatewayDep, asked: Annotated[TrendingQuery, Query()]
     ) -> Response:
-        """A day's titles, the fastest rising against their own past first."""
-        found, total, items = await gateway.browser.trending(
-            day=day, kind=kind, genre=genre, limit=limit, offset=offset
-        )
+        """A day's titles, the fastest rising against their own past first, and why each does."""
+        found = await gateway.browser.trending(asked, limit=asked.limit, offset=asked.offset)
         answer = TrendingAnswer(
-            day=found, total=total, items=items, links=_links(request, total, limit, offset)
+            day=found.day,
+            nearest_day=found.nearest_day,
+            total=found.total,
+            items=found.items,
+            links=_links(request, found.total, asked),
         )
         return _cached(request, answer)
+
+    @routes.get(
+        "/trending/facets",
+        summary="What can it be narrowed by?",
+        response_model=FacetsAnswer,
+        responses=problem_responses(422, 503),
+        tags=["titles"],
+    )
+    async def facets(
+        request: Request, gateway: GatewayDep, asked: Annotated[FacetsQuery, Query()]
+    ) -> Response:
+        """Kinds, genres, languages, countries and years of a day's titles, with their counts."""
+        return _cached(request, await gateway.browser.facets(asked))
 
     @routes.get(
         "/titles",
@@ -111,18 +119,13 @@ def api_routes() -> APIRouter:
         tags=["titles"],
     )
     async def titles(
-        request: Request,
-        gateway: GatewayDep,
-        query: Annotated[str, Query(max_length=200, examples=["alien"])] = "",
-        kind: Kind | None = None,
-        limit: Limit = 20,
-        offset: Offset = 0,
+        request: Request, gateway: GatewayDep, asked: Annotated[TitlesQuery, Query()]
     ) -> Response:
         """Titles whose names contain `query`, in any case; all titles without one."""
         total, items = await gateway.browser.search(
-            query=query, kind=kind, limit=limit, offset=offset
+            asked, query=asked.query, limit=asked.limit, offset=asked.offset
         )
-        answer = TitlesAnswer(total=total, items=items, links=_links(request, total, limit, offset))
+        answer = TitlesAnswer(total=total, items=items, links=_links(request, total, asked))
         return _cached(request, answer)
 
     @routes.get(
@@ -132,7 +135,7 @@ def api_routes() -> APIRouter:
         responses=problem_responses(404, 422, 503),
         tags=["titles"],
     )
-    async def title(request: Request, title_id: str, gateway: GatewayDep) -> Response:
+    async def title(request: Request, title_id: TitleId, gateway: GatewayDep) -> Response:
         """Its facts, its trend, what is said of it, and the page all this was found on."""
         detail = await gateway.browser.title(title_id)
         if detail is None:
@@ -207,10 +210,16 @@ def _cached(request: Request, answer: BaseModel) -> Response:
     return Response(body, media_type="application/json", headers=headers)
 
 
-def _links(request: Request, total: int, limit: int, offset: int) -> Links:
+def _links(request: Request, total: int, asked: Paged) -> Links:
+    limit, offset = asked.limit, asked.offset
+    given = [
+        (name, value)
+        for name, value in request.query_params.multi_items()
+        if name not in ("limit", "offset")
+    ]
+
     def at(offset: int) -> str:
-        given = {**request.query_params, "limit": limit, "offset": offset}
-        return f"{request.url.path}?{urlencode(given)}"
+        return f"{request.url.path}?{urlencode([*given, ('limit', limit), ('offset', offset)])}"
 
     return Links(
         self=at(offset),

@@ -97,7 +97,7 @@ def create_app(
         catalog=catalog,
         store=store,
         models=models,
-        browser=Browser(catalog),
+        browser=Browser(catalog, serving.version),
         serving=serving,
         predictor=predictor,
         recorder=Recorder(

@@ -1,15 +1,23 @@
 """What the catalog says of titles and their trends."""
 
 import json
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from trending_inference.filters import TitleFilters, TrendingFilters, conditions, told_by
+from trending_inference.reasons import reasons_for
 from trending_inference.schemas import (
     AlsoTold,
+    Facet,
+    FacetsAnswer,
+    PredictedGenre,
+    PredictedGenres,
     Provenance,
     ReviewText,
     TitleDetail,
@@ -17,23 +25,34 @@ from trending_inference.schemas import (
     TrendDay,
     TrendingTitle,
 )
-from trending_shared.catalog import Catalog, identities, titles, trends
+from trending_shared.catalog import Catalog, identities, title_predictions, titles, trends
 from trending_shared.catalog import reviews as written
 from trending_shared.events import Kind
+from trending_shared.series import read_series
 
 HISTORY = 90  # days of trends in a title's detail
 REVIEWS = 5
 
-_SUMMARY = (titles.c.title_id, titles.c.name, titles.c.kind, titles.c.year, titles.c.genres)
-
-# Said to be one that another source described first. As long as that one isn't here, this one is.
-_first = titles.alias()
-_SPEAKS_FOR_ITSELF = ~(
-    sa.exists()
-    .where(identities.c.title_id == titles.c.title_id)
-    .where(identities.c.merged_id != titles.c.title_id)
-    .where(_first.c.title_id == identities.c.merged_id)
+_FACTS = (titles.c.title_id, titles.c.name, titles.c.kind, titles.c.year, titles.c.genres)
+_PREDICTED = (
+    title_predictions.c.prediction_id,
+    title_predictions.c.model_version,
+    title_predictions.c.probabilities,
+    title_predictions.c.genres.label("passed"),
 )
+
+EVERYTHING = TrendingFilters()
+
+
+@dataclass(frozen=True, slots=True)
+class Trending:
+    """A page of a day's titles; there is no day in an empty catalog."""
+
+    day: date | None
+    nearest_day: date | None
+    """If nothing is known of that day: the last one before it of which something is."""
+    total: int
+    items: list[TrendingTitle]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,69 +69,130 @@ class Story:
 class Browser:
     """Reads of the catalog; each raises `StoreUnavailable` if the database doesn't answer."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, version: Callable[[], str | None]) -> None:
+        """Read what the model of the present `version` says, if there is one."""
         self._catalog = catalog
+        self._version = version
 
     async def trending(
-        self,
-        *,
-        day: date | None = None,
-        kind: Kind | None = None,
-        genre: str | None = None,
-        limit: int,
-        offset: int,
-    ) -> tuple[date | None, int, list[TrendingTitle]]:
-        """A page of a day's titles, fastest rising first, with the day and how many there are.
+        self, filters: TrendingFilters = EVERYTHING, *, limit: int, offset: int
+    ) -> Trending:
+        """A page of a day's titles, fastest rising first.
 
         A title that several sources describe is there once.
-
-        Without a day it is the newest one on record; there is none in an empty catalog.
         """
         async with self._catalog.reading() as connection:
-            if day is None:
-                day = await connection.scalar(sa.select(sa.func.max(trends.c.day)))
-            if day is None:
-                return None, 0, []
-            wanted = [trends.c.day == day, *_matching(kind, genre)]
-            joined = trends.join(titles, titles.c.title_id == trends.c.title_id)
+            newest = await connection.scalar(sa.select(sa.func.max(trends.c.day)))
+            day = filters.day or newest
+            if day is None or newest is None:
+                return Trending(day, None, 0, [])
+            version = self._version()
+            joined = _rising(version)
+            wanted = _on(day, filters)
             total = await connection.scalar(
                 sa.select(sa.func.count()).select_from(joined).where(*wanted)
             )
-            rows = await connection.execute(
-                sa.select(*_SUMMARY, trends.c.score, trends.c.recent, trends.c.expected)
+            found = await connection.execute(
+                sa.select(*_FACTS, *_PREDICTED, trends.c.score, trends.c.recent, trends.c.expected)
                 .select_from(joined)
                 .where(*wanted)
                 .order_by(trends.c.score.desc(), titles.c.title_id)
                 .limit(limit)
                 .offset(offset)
             )
-            return day, total or 0, [TrendingTitle(**row) for row in rows.mappings()]
+            rows = found.mappings().all()
+            nearest = None
+            if not total and filters.day:
+                nearest = await _nearest(connection, day)
+            series = await read_series(connection, [row["title_id"] for row in rows], day)
+        items = [
+            TrendingTitle(
+                **_summary(row),
+                score=row["score"],
+                recent=row["recent"],
+                expected=row["expected"],
+                reasons=reasons_for(
+                    series.get(row["title_id"], {}), day, year=row["year"], newest=newest
+                ),
+            )
+            for row in rows
+        ]
+        return Trending(day, nearest, total or 0, items)
+
+    async def facets(self, filters: TrendingFilters) -> FacetsAnswer:
+        """What a day's titles can be narrowed by, each with how many titles that leaves."""
+        async with self._catalog.reading() as connection:
+            day = filters.day or await connection.scalar(sa.select(sa.func.max(trends.c.day)))
+            if day is None:
+                return FacetsAnswer(day=None)
+            joined = _rising(self._version())
+
+            async def counts(*columns: sa.ColumnElement[Any], of: set[str]) -> Counter[Any]:
+                """How many titles have each value, or each of a list, without these filters."""
+                others = filters.model_copy(
+                    update={name: TrendingFilters.model_fields[name].default for name in of}
+                )
+                found = await connection.execute(
+                    sa.select(*columns, sa.func.count())
+                    .select_from(joined)
+                    .where(*_on(day, others))
+                    .group_by(*columns)
+                )
+                counted: Counter[Any] = Counter()
+                for *values, count in found:
+                    for value in _each(values):
+                        counted[value] += count
+                return counted
+
+            kinds = await counts(titles.c.kind, of={"kind"})
+            genres = await counts(
+                sa.cast(titles.c.genres, sa.Text),
+                sa.cast(title_predictions.c.genres, sa.Text),
+                of={"genre", "min_probability"},
+            )
+            languages = await counts(titles.c.language, of={"language"})
+            countries = await counts(sa.cast(titles.c.countries, sa.Text), of={"country"})
+            years = await counts(titles.c.year, of={"year_from", "year_to", "age"})
+        return FacetsAnswer(
+            day=day,
+            kinds=_ranked(kinds),
+            genres=_ranked(genres),
+            languages=_ranked(languages),
+            countries=_ranked(countries),
+            years=[Facet(value=year, count=years[year]) for year in sorted(years, reverse=True)],
+        )
 
     async def search(
-        self, *, query: str, kind: Kind | None = None, limit: int, offset: int
+        self, filters: TitleFilters, *, query: str = "", limit: int, offset: int
     ) -> tuple[int, list[TitleSummary]]:
         """A page of the titles whose names contain `query`, by name, and how many there are.
 
         A title that several sources describe is there once, as the one that was first.
         """
-        wanted = [titles.c.name.icontains(query, autoescape=True), *_matching(kind, None)]
+        wanted = [titles.c.name.icontains(query, autoescape=True), *conditions(filters)]
+        joined = titles.outerjoin(title_predictions, told_by(self._version()))
         async with self._catalog.reading() as connection:
             total = await connection.scalar(
-                sa.select(sa.func.count()).select_from(titles).where(*wanted)
+                sa.select(sa.func.count()).select_from(joined).where(*wanted)
             )
             rows = await connection.execute(
-                sa.select(*_SUMMARY)
+                sa.select(*_FACTS, *_PREDICTED)
+                .select_from(joined)
                 .where(*wanted)
                 .order_by(titles.c.name, titles.c.title_id)
                 .limit(limit)
                 .offset(offset)
             )
-            return total or 0, [TitleSummary(**row) for row in rows.mappings()]
+            return total or 0, [TitleSummary(**_summary(row)) for row in rows.mappings()]
 
     async def title(self, title_id: str) -> TitleDetail | None:
         """All that is known of a title; none if there is no such title."""
         async with self._catalog.reading() as connection:
-            found = await connection.execute(sa.select(titles).where(titles.c.title_id == title_id))
+            found = await connection.execute(
+                sa.select(titles, *_PREDICTED)
+                .outerjoin_from(titles, title_predictions, told_by(self._version()))
+                .where(titles.c.title_id == title_id)
+            )
             row = found.mappings().one_or_none()
             if row is None:
                 return None
@@ -134,9 +214,18 @@ class Browser:
                 .order_by(written.c.day.desc().nulls_last(), written.c.review_id)
                 .limit(REVIEWS)
             )
+            newest_day = await connection.scalar(sa.select(sa.func.max(trends.c.day)))
+            day = days[0].day if days else newest_day
+            series = await read_series(connection, [title_id], day) if day else {}
             return TitleDetail(
-                **{name: row[name] for name in TitleDetail.model_fields if name in row},
+                **{name: row[name] for name in TitleDetail.model_fields if name in row}
+                | _summary(row),
                 trends=days[::-1],
+                reasons=reasons_for(
+                    series.get(title_id, {}), day, year=row["year"], newest=newest_day
+                )
+                if day
+                else [],
                 reviews_count=count or 0,
                 reviews=[ReviewText(**review) for review in newest.mappings()],
                 provenance=Provenance(**row),
@@ -202,15 +291,59 @@ class Browser:
             return {row.title_id: _counts(row.popularity) for row in rows}
 
 
-def _matching(kind: Kind | None, genre: str | None) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = [_SPEAKS_FOR_ITSELF]
-    if kind:
-        conditions.append(titles.c.kind == kind)
-    if genre:
-        # A list's JSON text holds each genre in quotes; both dialects can look for that.
-        quoted = json.dumps(genre)
-        conditions.append(sa.cast(titles.c.genres, sa.Text).contains(quoted, autoescape=True))
-    return conditions
+def _rising(version: str | None) -> sa.FromClause:
+    """Trends with their titles and what the model of this version says of them."""
+    return trends.join(titles, titles.c.title_id == trends.c.title_id).outerjoin(
+        title_predictions, told_by(version)
+    )
+
+
+def _on(day: date, filters: TrendingFilters) -> list[sa.ColumnElement[bool]]:
+    wanted = [trends.c.day == day, *conditions(filters, day)]
+    if filters.min_score is not None:
+        wanted.append(trends.c.score >= filters.min_score)
+    return wanted
+
+
+async def _nearest(connection: AsyncConnection, day: date) -> date | None:
+    """The last day of which there are trends before one of which there are none."""
+    found: date | None = await connection.scalar(
+        sa.select(sa.func.max(trends.c.day)).where(trends.c.day <= day)
+    )
+    return found if found != day else None
+
+
+def _summary(row: sa.RowMapping) -> dict[str, Any]:
+    """The fields of a `TitleSummary`."""
+    probabilities = row["probabilities"]
+    predicted = None
+    if probabilities is not None:
+        ranked = sorted(probabilities.items(), key=lambda entry: (-entry[1], entry[0]))
+        predicted = PredictedGenres(
+            genres=[
+                PredictedGenre(genre=genre, probability=value, passed=genre in row["passed"])
+                for genre, value in ranked
+            ],
+            prediction_id=row["prediction_id"],
+            model_version=row["model_version"],
+        )
+    return {
+        **{column.name: row[column.name] for column in _FACTS},
+        "predicted": predicted,
+    }
+
+
+def _each(values: Sequence[Any]) -> set[Any]:
+    """The values of a row: those of all its lists, each once, or the only one, if there is one."""
+    (first, *others) = values
+    if others or (isinstance(first, str) and first.startswith("[")):
+        return {value for text in values if text for value in json.loads(text)}
+    return set() if first is None else {first}
+
+
+def _ranked(counts: Counter[str]) -> list[Facet]:
+    ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    return [Facet(value=value, count=count) for value, count in ranked]
 
 
 def _same_title(title_id: str) -> sa.Select[Any]:

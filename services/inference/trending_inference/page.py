@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from trending_inference.filters import Plain, TitleId, TrendingFilters
 from trending_inference.gateway import Gateway, GatewayDep
 from trending_inference.problems import Problem
 from trending_shared.events import Kind
@@ -42,13 +43,13 @@ def page_routes() -> APIRouter:
     async def rising(
         gateway: GatewayDep,
         kind: Annotated[Kind | None, Query()] = None,
-        genre: Annotated[str | None, Query(max_length=64)] = None,
+        genre: Annotated[Plain | None, Query()] = None,
         offset: Annotated[int, Query(ge=0, le=10_000)] = 0,
     ) -> HTMLResponse:
-        day, total, items = await gateway.browser.trending(
-            kind=kind, genre=genre, limit=PER_PAGE, offset=offset
+        found = await gateway.browser.trending(
+            TrendingFilters(kind=kind, genre=genre), limit=PER_PAGE, offset=offset
         )
-        signals = await gateway.browser.signals([item.title_id for item in items])
+        signals = await gateway.browser.signals([item.title_id for item in found.items])
 
         def link(**changes: Any) -> str:
             query = {"kind": kind, "genre": genre, "offset": 0} | changes
@@ -58,19 +59,19 @@ def page_routes() -> APIRouter:
         return _render(
             gateway,
             "rising.html",
-            day=day,
-            items=items,
+            day=found.day,
+            items=found.items,
             signals=signals,
             first=offset + 1,
             kind=kind,
             genre=genre,
             link=link,
             newer=link(offset=max(0, offset - PER_PAGE)) if offset else None,
-            older=link(offset=offset + PER_PAGE) if offset + PER_PAGE < total else None,
+            older=link(offset=offset + PER_PAGE) if offset + PER_PAGE < found.total else None,
         )
 
     @routes.get("/titles/{title_id}")
-    async def title(title_id: str, gateway: GatewayDep) -> HTMLResponse:
+    async def title(title_id: TitleId, gateway: GatewayDep) -> HTMLResponse:
         detail = await gateway.browser.title(title_id)
         if detail is None:
             raise Problem(404, "title-unknown", "the catalog has no title with this id")

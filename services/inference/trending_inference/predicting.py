@@ -192,6 +192,11 @@ class Predictor:
         return await waiting.answer
 
     @property
+    def waiting(self) -> int:
+        """Texts under way or waiting."""
+        return self._texts
+
+    @property
     def crowded(self) -> bool:
         """Whether anything waits at all."""
         return bool(self._queue)

@@ -193,7 +193,9 @@ async def _on_error(request: Request, error: Exception) -> Response:
 
 def _to_invalid(error: RequestValidationError, request_id: str | None) -> Response:
     found = error.errors()[:_MAX_ERRORS]
-    kind, status = _CHECKS.get(found[0]["type"], ("request-invalid", 422))
+    kind, status = "request-invalid", 422
+    if found[0]["loc"][:1] == ("body",):
+        kind, status = _CHECKS.get(found[0]["type"], (kind, status))
     errors = [FieldProblem(pointer=_pointer(entry["loc"]), detail=entry["msg"]) for entry in found]
     return problem_response(status, kind, errors[0].detail, request_id=request_id, errors=errors)
 

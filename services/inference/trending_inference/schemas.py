@@ -15,7 +15,9 @@ from pydantic import (
     Tag,
 )
 
+from trending_inference.filters import TitleId
 from trending_inference.insights.drafting import ClaimKind
+from trending_inference.reasons import Reason
 from trending_shared.events import Kind
 
 MAX_ITEMS = 64
@@ -24,7 +26,6 @@ PLOT = "A retired safecracker is talked into one last job by the daughter he nev
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT)]
 Short = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
-TitleId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
 class Asked(BaseModel):
@@ -121,6 +122,22 @@ class Links(BaseModel):
     prev: str | None = None
 
 
+class PredictedGenre(BaseModel):
+    """A genre, and how probable a model finds it."""
+
+    genre: str = Field(examples=["Horror"])
+    probability: float = Field(examples=[0.912345])
+    passed: bool = Field(description="true if the model gives this genre: above its threshold")
+
+
+class PredictedGenres(BaseModel):
+    """What a model says of a title."""
+
+    genres: list[PredictedGenre] = Field(description="of every genre, most probable first")
+    prediction_id: UUID = Field(description="for its lineage")
+    model_version: str = Field(examples=["9f2c4e6a8b0d1f37"])
+
+
 class TitleSummary(BaseModel):
     """A title in a list."""
 
@@ -128,7 +145,12 @@ class TitleSummary(BaseModel):
     name: str = Field(examples=["Alien"])
     kind: Kind
     year: int | None = Field(examples=[1979])
-    genres: list[str] = Field(examples=[["Horror", "Sci-Fi & Fantasy"]])
+    genres: list[str] = Field(
+        description="as its page says", examples=[["Horror", "Sci-Fi & Fantasy"]]
+    )
+    predicted: PredictedGenres | None = Field(
+        description="what the model in service says of its text; null until it has been asked"
+    )
 
 
 class TrendingTitle(TitleSummary):
@@ -137,15 +159,41 @@ class TrendingTitle(TitleSummary):
     score: float = Field(description="log2 of recent over expected signals; 1 is twice as many")
     recent: float = Field(description="signals a day of late")
     expected: float = Field(description="signals a day that its own past lets expect")
+    reasons: list[Reason] = Field(description="what moved the score most comes first")
 
 
 class TrendingAnswer(BaseModel):
     """A day's titles, the fastest rising first."""
 
     day: date | None = Field(description="none while there are no trends at all")
+    nearest_day: date | None = Field(
+        default=None, description="if nothing is known of that day: the last one before it that is"
+    )
     total: int
     items: list[TrendingTitle]
     links: Links
+
+
+class Facet(BaseModel):
+    """A value to narrow by, and how many titles that would leave."""
+
+    value: str | int = Field(examples=["Horror"])
+    count: int = Field(examples=[12])
+
+
+class FacetsAnswer(BaseModel):
+    """What a day's titles can be narrowed by; the most frequent first, years the newest first.
+
+    Each list counts what all other filters leave, so that choosing another value of it leads
+    somewhere too. A title counts under each of its genres and countries.
+    """
+
+    day: date | None
+    kinds: list[Facet] = []
+    genres: list[Facet] = Field(default=[], description="by the rule of the filter `genre`")
+    languages: list[Facet] = []
+    countries: list[Facet] = []
+    years: list[Facet] = []
 
 
 class TitlesAnswer(BaseModel):
@@ -201,6 +249,7 @@ class TitleDetail(TitleSummary):
     rating: float | None = Field(description="mean viewer rating on a scale of 0 to 1")
     rating_count: int | None
     trends: list[TrendDay] = Field(description="oldest first, the last 90 days on record at most")
+    reasons: list[Reason] = Field(description="for its newest trend, what moved it most first")
     reviews_count: int
     reviews: list[ReviewText] = Field(description="the newest 5")
     provenance: Provenance

@@ -103,6 +103,11 @@ class ServingModel:
             self._refresh = asyncio.create_task(self.refresh())
         return self._current
 
+    def version(self) -> str | None:
+        """That of the model in service, if any."""
+        loaded = self.look()
+        return loaded.manifest.version if loaded else None
+
     async def refresh(self) -> None:
         """Look the alias up now; if it has moved, load what it points at and swap."""
         self._looked_at = self._clock.now()
