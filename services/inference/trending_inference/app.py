@@ -31,6 +31,7 @@ from trending_inference.problems import problem_responses
 from trending_inference.recording import Recorder
 from trending_inference.serving_model import ServingModel
 from trending_inference.settings import InferenceSettings
+from trending_inference.title_genres import TitleGenres
 from trending_inference.workers import METRICS
 from trending_shared.catalog import Catalog
 from trending_shared.clock import Clock, SystemClock
@@ -89,6 +90,16 @@ def create_app(
         known=settings.known_texts,
         metrics=metrics,
     )
+    recorder = Recorder(publisher, within=settings.publish_timeout.total_seconds(), metrics=metrics)
+    browser = Browser(catalog, serving.version)
+    title_genres = TitleGenres(
+        catalog,
+        browser=browser,
+        serving=serving,
+        predictor=predictor,
+        recorder=recorder,
+        clock=clock,
+    )
     llm = _llm(settings)
     gateway = Gateway(
         settings=settings,
@@ -97,12 +108,10 @@ def create_app(
         catalog=catalog,
         store=store,
         models=models,
-        browser=Browser(catalog, serving.version),
+        browser=browser,
         serving=serving,
         predictor=predictor,
-        recorder=Recorder(
-            publisher, within=settings.publish_timeout.total_seconds(), metrics=metrics
-        ),
+        recorder=recorder,
         insights=Insights(
             llm=llm,
             prompt=ServingPrompt(PromptRegistry(store), ttl=settings.alias_ttl, clock=clock),
@@ -142,6 +151,7 @@ def create_app(
                 stack.push_async_callback(llm.close)
             stack.push_async_callback(gateway.insights.close)
             await gateway.serving.refresh()
+            await stack.enter_async_context(title_genres.running())
             if kafka:  # a process of our own, in which all that is loaded by now stays
                 gc.collect()
                 gc.freeze()  # to look through it for garbage took 90 ms, now and again
