@@ -78,6 +78,9 @@ def _tree(found: "Lineage") -> Tree:
         place = branch.add(_node("row", row.title_id, f"in the {row.found_in}, the same {why}"))
         page = place.add(_node("page", row.page.url, "" if row.page.verified else "not verified"))
         page.add(shown(f"{row.page.key}, sha256 {row.page.hash}"))
+    for correction in found.corrections:
+        told = f"{', '.join(correction.genres)}, on {correction.corrected_at:%Y-%m-%d %H:%M}"
+        tree.add(_node("corrected by", correction.said_by, told))
     for gap in found.gaps:
         tree.add(_node("gap", "", gap))
     if found.replay:

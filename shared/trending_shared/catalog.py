@@ -1,8 +1,8 @@
 """The catalog: what point lookups need, in SQLite or PostgreSQL.
 
-The featurizer writes titles, reviews, signals and trends, the monitor writes predictions and
-windows, the gateway what models say of listed titles and what it asked a language model; the
-gateway and the command line read.
+The featurizer writes titles, reviews, signals and trends, the monitor writes predictions,
+corrections and windows, the gateway what models say of listed titles and what it asked a language
+model; the gateway and the command line read.
 Everything in it can be rebuilt from topics and tables, or asked for again.
 """
 
@@ -156,6 +156,22 @@ title_predictions = sa.Table(
     sa.Column("probabilities", sa.JSON, nullable=False),
     sa.Column("genres", sa.JSON, nullable=False),
     sa.Column("served_at", UtcTime, nullable=False, index=True),
+)
+
+# What people said instead, each once.
+corrections = sa.Table(
+    "corrections",
+    metadata,
+    sa.Column("feedback_id", sa.String(36), primary_key=True),
+    sa.Column("title_id", sa.String(32), index=True),
+    sa.Column("prediction_id", sa.String(36), index=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("text_hash", sa.String(16), nullable=False),
+    sa.Column("genres", sa.JSON, nullable=False),
+    sa.Column("model", sa.String(64)),
+    sa.Column("model_version", sa.String(64)),
+    sa.Column("said_by", sa.String(96), nullable=False),
+    sa.Column("corrected_at", UtcTime, nullable=False),
 )
 
 windows = sa.Table(

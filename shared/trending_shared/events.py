@@ -604,6 +604,38 @@ class InsightServed(Event):
         return self.insight_id
 
 
+class GenresCorrected(Event):
+    """A person said which genres a title has, or a text that the gateway was asked about.
+
+    It has all that a labelled row needs, and is none: anybody may have said it.
+    """
+
+    topic: ClassVar[str] = "genres-corrected"
+    feedback_id: str
+    title_id: str | None = None
+    prediction_id: str | None = Field(
+        default=None, description="what the model had said of it; the cause"
+    )
+    text: str = Field(description="as the model read it, or would have")
+    text_hash: str
+    genres: tuple[str, ...] = Field(description="of the sixteen: all that apply, no others do")
+    model: str | None = Field(default=None, description="the model that is corrected")
+    model_version: str | None = None
+    said_by: str = Field(
+        description="a key's name, or `anonymous` and a hash that leads to no address and is "
+        "another one when the gateway is started again"
+    )
+    corrected_at: AwareDatetime
+
+    @property
+    def key(self) -> str:
+        return self.title_id or self.prediction_id or self.feedback_id
+
+    @property
+    def natural_key(self) -> str:
+        return self.feedback_id
+
+
 class DriftDetected(Event):
     """A window of predictions differs from what the model was trained on."""
 
@@ -649,5 +681,6 @@ EVENTS: tuple[type[Event], ...] = (
     ModelRefused,
     PredictionServed,
     InsightServed,
+    GenresCorrected,
     DriftDetected,
 )

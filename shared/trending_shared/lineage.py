@@ -14,7 +14,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from trending_shared.catalog import Catalog, predictions, titles
+from trending_shared.catalog import Catalog, corrections, predictions, titles
 from trending_shared.datasets import DatasetManifest, read_dataset, read_manifest
 from trending_shared.errors import ModelNotFound, ObjectMissing, PredictionUnknown, Rejected
 from trending_shared.onnx_models import load_bundle
@@ -95,6 +95,15 @@ class RowOrigin(Step):
     page: PageOrigin
 
 
+class Correction(Step):
+    """What a person said instead."""
+
+    feedback_id: str
+    genres: tuple[str, ...]
+    said_by: str
+    corrected_at: AwareDatetime
+
+
 class Replay(Step):
     """The same text through the same bundle, again."""
 
@@ -114,6 +123,9 @@ class Lineage(Step):
     )
     rows: tuple[RowOrigin, ...] = ()
     replay: Replay | None = None
+    corrections: tuple[Correction, ...] = Field(
+        default=(), description=f"what people said instead, the newest {MAX_ROWS}"
+    )
     gaps: tuple[str, ...] = Field(default=(), description="what is missing, and why")
 
 
@@ -135,10 +147,10 @@ async def trace_prediction(
         StoreUnavailable: store or catalog didn't answer.
     """
     async with catalog.reading() as connection:
-        found = await connection.execute(
+        recorded = await connection.execute(
             sa.select(predictions).where(predictions.c.prediction_id == prediction_id)
         )
-        row = found.mappings().one_or_none()
+        row = recorded.mappings().one_or_none()
         if row is None:
             raise PredictionUnknown(f"no prediction {prediction_id} is on record")
         prediction = RecordedPrediction(**row)
@@ -160,7 +172,15 @@ async def trace_prediction(
             .limit(MAX_ROWS)
         )
         entries = [dict(entry) for entry in listed.mappings()]
-    return await asyncio.to_thread(_trace, prediction, entries, store, registry, replay)
+        said = await connection.execute(
+            sa.select(corrections)
+            .where(corrections.c.prediction_id == prediction_id)
+            .order_by(corrections.c.corrected_at.desc(), corrections.c.feedback_id)
+            .limit(MAX_ROWS)
+        )
+        corrected = tuple(Correction(**row) for row in said.mappings())
+    found = await asyncio.to_thread(_trace, prediction, entries, store, registry, replay)
+    return found.model_copy(update={"corrections": corrected})
 
 
 def _trace(

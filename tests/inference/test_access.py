@@ -46,6 +46,8 @@ SCOPES = {
     ("OPTIONS", "/v1/genres"): READ,
     ("POST", "/v1/genres"): PREDICT,
     ("POST", "/v1/insights"): PREDICT,
+    ("POST", "/v1/feedback"): PREDICT,
+    ("GET", "/v1/trending/facets"): READ,
     ("POST", "/v1/jobs"): OPERATE,
     ("POST", "/v1/nothing"): OPERATE,
     ("POST", "/v1/genres/"): OPERATE,

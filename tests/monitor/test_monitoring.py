@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry
 from trending_monitor.metrics import MonitorMetrics
 from trending_monitor.monitoring import Monitor
 from trending_monitor.windows import PredictionWindows
-from trending_shared.catalog import Catalog, predictions, windows
+from trending_shared.catalog import Catalog, corrections, predictions, windows
 from trending_shared.clock import FrozenClock
 from trending_shared.errors import ModelNotFound
-from trending_shared.events import PredictionServed
+from trending_shared.events import GenresCorrected, PredictionServed
 from trending_shared.messages import Message
 from trending_shared.registry import Histogram, ModelRegistry, model_version
 from trending_shared.storage import ObjectStore
@@ -131,3 +131,29 @@ async def test_two_models_fill_windows_of_their_own(catalog: Catalog) -> None:
     with pytest.raises(ModelNotFound):
         await monitor.on_predictions_served(unknown)
     assert await count(catalog, windows) == 0
+
+
+async def test_what_people_said_is_kept_once_whether_its_prediction_is_here_or_not(
+    catalog: Catalog,
+) -> None:
+    monitor = a_monitor(catalog)
+    said = [
+        delivered(
+            GenresCorrected(
+                feedback_id=str(UUID(int=n)),
+                prediction_id=str(UUID(int=100 + n)),
+                text="w w",
+                text_hash="h",
+                genres=("Comedy", "Drama"),
+                said_by="anonymous",
+                corrected_at=NOW,
+            )
+        )
+        for n in range(2)
+    ]
+    await monitor.on_genres_corrected(said)
+    await monitor.on_genres_corrected(said[::-1])
+    async with catalog.reading() as connection:
+        rows = (await connection.execute(sa.select(corrections))).all()
+    assert {row.prediction_id for row in rows} == {str(UUID(int=100)), str(UUID(int=101))}
+    assert {tuple(row.genres) for row in rows} == {("Comedy", "Drama")}

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 Headers = Iterable[tuple[bytes, bytes]]
 
 _PROBES = frozenset({"/healthz", "/readyz"})
-_PREDICTIONS = frozenset({"/v1/genres", "/v1/insights"})
+_PREDICTIONS = frozenset({"/v1/genres", "/v1/insights", "/v1/feedback"})
 _SCHEME = b"bearer "
 _NOBODY = ApiKey(ANONYMOUS, frozenset(), bytes(32))  # compared with where no key is known
 _REALM = 'Bearer realm="trending"'

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4, uuid5
 
 import structlog
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel
 
 from trending_inference.filters import FacetsQuery, Paged, TitleId, TitlesQuery, TrendingQuery
 from trending_inference.gateway import GatewayDep
@@ -18,6 +18,7 @@ from trending_inference.schemas import (
     AliasState,
     FacetsAnswer,
     GenresAnswer,
+    IdempotencyKey,
     JobAccepted,
     JobRequest,
     Links,
@@ -34,8 +35,6 @@ from trending_shared.messages import NAMESPACE, first_message
 from trending_shared.registry import Manifest
 
 log = structlog.get_logger()
-
-IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
 def api_routes() -> APIRouter:

@@ -17,6 +17,7 @@ from trending_inference.access import Access, GuardedApp
 from trending_inference.api import api_routes
 from trending_inference.browsing import Browser
 from trending_inference.edge import Edge
+from trending_inference.feedback_api import feedback_routes
 from trending_inference.gateway import AnsweringPublisher, Gateway, GatewayDep, State
 from trending_inference.genres import answer_genres
 from trending_inference.insights.insight import Insights
@@ -35,7 +36,7 @@ from trending_inference.title_genres import TitleGenres
 from trending_inference.workers import METRICS
 from trending_shared.catalog import Catalog
 from trending_shared.clock import Clock, SystemClock
-from trending_shared.events import InsightServed, PredictionServed, ScrapeJob
+from trending_shared.events import GenresCorrected, InsightServed, PredictionServed, ScrapeJob
 from trending_shared.prompts import PromptRegistry
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.registry import ModelRegistry
@@ -45,7 +46,7 @@ from trending_shared.topics import ensure_topics, topic_spec
 
 log = structlog.get_logger()
 
-PRODUCES = (PredictionServed, InsightServed, ScrapeJob)
+PRODUCES = (PredictionServed, InsightServed, GenresCorrected, ScrapeJob)
 
 
 def create_app(
@@ -178,6 +179,7 @@ def create_app(
     refusals = problem_responses(401, 403, 429)
     app.include_router(api_routes(), responses=refusals)
     app.include_router(insight_routes(), responses=refusals)
+    app.include_router(feedback_routes(), responses=refusals)
     app.include_router(page_routes())
     app.mount("/static", StaticFiles(directory=STATIC))
     _add_probes(app)

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any
 
@@ -25,7 +25,14 @@ from trending_inference.schemas import (
     TrendDay,
     TrendingTitle,
 )
-from trending_shared.catalog import Catalog, identities, title_predictions, titles, trends
+from trending_shared.catalog import (
+    Catalog,
+    identities,
+    predictions,
+    title_predictions,
+    titles,
+    trends,
+)
 from trending_shared.catalog import reviews as written
 from trending_shared.events import Kind
 from trending_shared.series import read_series
@@ -64,6 +71,17 @@ class Story:
     kind: Kind | None
     countries: tuple[str, ...]
     reviews: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """A text, the title that it is of, and which model said something of it."""
+
+    title_id: str | None
+    prediction_id: str | None
+    text: str
+    model: str | None
+    model_version: str | None
 
 
 class Browser:
@@ -265,6 +283,26 @@ class Browser:
             )
             for row in rows
         }
+
+    async def predicted(self, prediction_id: str) -> Predicted | None:
+        """A prediction on record; none if there is no such prediction, or not yet."""
+        wanted = [predictions.c[field.name] for field in fields(Predicted)]
+        async with self._catalog.reading() as connection:
+            found = await connection.execute(
+                sa.select(*wanted).where(predictions.c.prediction_id == prediction_id)
+            )
+            row = found.mappings().one_or_none()
+        return Predicted(**row) if row else None
+
+    async def prediction_of(self, title_id: str) -> str | None:
+        """The id of what the model in service says of a title's present text."""
+        async with self._catalog.reading() as connection:
+            found: str | None = await connection.scalar(
+                sa.select(title_predictions.c.prediction_id)
+                .join_from(titles, title_predictions, told_by(self._version()))
+                .where(titles.c.title_id == title_id)
+            )
+        return found
 
     async def opinions(self, title_id: str, limit: int) -> list[ReviewText]:
         """The newest reviews of a title by all sources that tell of it, as in its detail."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -13,12 +14,14 @@ from pydantic import (
     HttpUrl,
     StringConstraints,
     Tag,
+    WithJsonSchema,
 )
 
 from trending_inference.filters import TitleId
 from trending_inference.insights.drafting import ClaimKind
 from trending_inference.reasons import Reason
 from trending_shared.events import Kind
+from trending_shared.genres import GENRES
 
 MAX_ITEMS = 64
 MAX_TEXT = 20_000  # characters
@@ -26,6 +29,9 @@ PLOT = "A retired safecracker is talked into one last job by the daughter he nev
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT)]
 Short = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
+
+
+IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
 class Asked(BaseModel):
@@ -390,6 +396,61 @@ class JobAccepted(BaseModel):
     """A job is on its way; its id is the correlation id of all that follows from it."""
 
     job_id: UUID
+
+
+def _known(genre: str) -> str:
+    if genre not in GENRES:
+        raise ValueError("this is none of the sixteen genres")
+    return genre
+
+
+def _each_once(genres: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(genres)) < len(genres):
+        raise ValueError("a genre is named twice")
+    return genres
+
+
+Genre = Annotated[str, AfterValidator(_known), WithJsonSchema({"enum": list(GENRES)})]
+Genres = Annotated[
+    tuple[Genre, ...],
+    AfterValidator(_each_once),
+    Field(
+        min_length=1,
+        max_length=5,
+        description="all that apply; no others do",
+        json_schema_extra={"uniqueItems": True},
+    ),
+]
+
+
+class FeedbackOnTitle(TitleItem):
+    """A title's genres."""
+
+    genres: Genres
+
+
+class FeedbackOnPrediction(Asked):
+    """The genres of a text that the model was asked about."""
+
+    prediction_id: UUID
+    genres: Genres
+
+
+def _title_or_prediction(item: Any) -> str:
+    return "prediction_id" if isinstance(item, dict) and "prediction_id" in item else "title_id"
+
+
+FeedbackRequest = Annotated[
+    Annotated[FeedbackOnTitle, Tag("title_id")]
+    | Annotated[FeedbackOnPrediction, Tag("prediction_id")],
+    Discriminator(_title_or_prediction),
+]
+
+
+class FeedbackAccepted(BaseModel):
+    """It is on record; the lineage of what it corrects has it within seconds."""
+
+    feedback_id: UUID
 
 
 class ModelSummary(BaseModel):

@@ -10,6 +10,11 @@ class MonitorMetrics:
             "Predictions recorded; stands still while the gateway serves when events get lost",
             registry=registry,
         )
+        self.corrections = Counter(
+            "trending_monitor_corrections_total",
+            "Predictions that people corrected; a rise after a promotion doubts the new model",
+            registry=registry,
+        )
         self.windows = Counter(
             "trending_monitor_windows_total",
             "Windows measured, by verdict; a rise of drifted asks for a look at the inputs",

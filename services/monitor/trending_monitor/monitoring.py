@@ -11,7 +11,13 @@ from trending_monitor.drift import DriftReport, Served, measure_drift
 from trending_monitor.metrics import MonitorMetrics
 from trending_monitor.windows import PredictionWindows, Window
 from trending_shared.clock import Clock
-from trending_shared.events import DriftDetected, ModelPromoted, PredictionServed, TitleCleaned
+from trending_shared.events import (
+    DriftDetected,
+    GenresCorrected,
+    ModelPromoted,
+    PredictionServed,
+    TitleCleaned,
+)
 from trending_shared.messages import Message, first_message
 from trending_shared.registry import Manifest, ModelRegistry
 
@@ -67,6 +73,11 @@ class Monitor:
             for window in found
             if window.report.drifted
         ]
+
+    async def on_genres_corrected(self, messages: Sequence[Message[GenresCorrected]]) -> None:
+        """Record what people said; whether their predictions are on record yet doesn't matter."""
+        await self._windows.record_corrections(messages)
+        self._metrics.corrections.inc(len(messages))
 
     async def on_titles_cleaned(self, messages: Sequence[Message[TitleCleaned]]) -> None:
         self._metrics.titles.inc(len(messages))

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trending_monitor.drift import DriftReport, Served
-from trending_shared.catalog import Catalog, predictions, windows
-from trending_shared.events import PredictionServed
+from trending_shared.catalog import Catalog, corrections, predictions, windows
+from trending_shared.events import GenresCorrected, PredictionServed
 from trending_shared.messages import NAMESPACE, Message
 
 
@@ -54,6 +54,15 @@ class PredictionWindows:
         ]
         async with self._catalog.transaction() as connection:
             await self._catalog.insert_new(connection, predictions, rows)
+
+    async def record_corrections(self, messages: Sequence[Message[GenresCorrected]]) -> None:
+        """Store what people said, once each, however often it comes."""
+        rows = [
+            {**message.event.model_dump(), "genres": list(message.event.genres)}
+            for message in messages
+        ]
+        async with self._catalog.transaction() as connection:
+            await self._catalog.insert_new(connection, corrections, rows)
 
     async def cut(self, model: str, version: str, measure: Measure) -> list[str]:
         """Cut and measure the full windows of a model that aren't yet; their ids, oldest first."""
