@@ -96,5 +96,17 @@ class AliasMoved(TrendingError):
     """Someone else moved the alias first; read it again and decide anew."""
 
 
+class ExperimentMoved(TrendingError):
+    """Someone else changed the experiment first; read it again and decide anew."""
+
+
+class ExperimentInvalid(Rejected):
+    """An experiment can't be what it was to be; the message says why."""
+
+
+class ExperimentNotFound(Rejected):
+    """No experiment is running where one was expected."""
+
+
 class SettingInvalid(TrendingError):
     """A setting can't be used; the message names the variable and what would do."""
