@@ -63,6 +63,10 @@ def _tree(found: "Lineage") -> Tree:
     tree = Tree(_node("prediction", served.prediction_id, f"of {served.served_at:%Y-%m-%d %H:%M}"))
     tree.add(shown(f"genres {', '.join(served.genres) or '(abstained)'}"))
     tree.add(shown(f"text {served.text[:_MOST_TEXT]}, hash {served.text_hash}"))
+    if served.experiment:
+        told = "unseen, beside " + served.shadow_of if served.shadow_of else ""
+        told = "couldn't be served; the champion answered" if served.fallback else told
+        tree.add(_node("experiment", f"{served.experiment}, arm {served.arm}", told))
     branch = tree
     if model := found.model:
         told = f"{model.algorithm}, code {model.code_version}, training {model.training_id}"

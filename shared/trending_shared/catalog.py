@@ -6,7 +6,7 @@ model; the gateway and the command line read.
 Everything in it can be rebuilt from topics and tables, or asked for again.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,7 +142,14 @@ predictions = sa.Table(
     sa.Column("served_at", UtcTime, nullable=False),
     sa.Column("duration_ms", sa.Float, nullable=False),
     sa.Column("window_id", sa.String(36)),
-    sa.Index("predictions_open", "model_version", "window_id"),
+    # What an experiment had to do with it; with a `shadow_of` it was told to nobody.
+    sa.Column("experiment", sa.String(64)),
+    sa.Column("arm", sa.String(64)),
+    sa.Column("unit", sa.String(32)),
+    sa.Column("fallback", sa.Boolean),
+    sa.Column("shadow_of", sa.String(36), index=True),
+    sa.Index("predictions_to_measure", "model_version", "window_id", "shadow_of"),
+    sa.Index("predictions_by_experiment", "experiment", "served_at"),
 )
 
 # What a model says of a title's present text, for lists; each is one of the predictions above.
@@ -230,7 +237,10 @@ class Catalog:
             sa.event.listen(self.engine.sync_engine, "connect", _configure_sqlite)
 
     async def create(self, *, patience: float = 60) -> None:
-        """Create the tables that don't exist yet; several services may do so at once.
+        """Create the tables that don't exist yet, and add to the others what they lack.
+
+        What is added since a table was made is a column that may be empty, or an index. Several
+        services may do so at once.
 
         Args:
             patience: seconds to wait for a database that doesn't answer yet.
@@ -248,6 +258,7 @@ class Catalog:
         try:
             async with self.engine.begin() as connection:
                 await connection.run_sync(metadata.create_all)
+                await connection.run_sync(_add_missing)
         except (SQLAlchemyError, OSError) as error:
             async with self.reading() as connection:  # another one was faster, perhaps
                 if not await connection.run_sync(_complete):
@@ -334,7 +345,27 @@ class Catalog:
 
 
 def _complete(connection: sa.Connection) -> bool:
-    return set(metadata.tables) <= set(sa.inspect(connection).get_table_names())
+    known = set(sa.inspect(connection).get_table_names())
+    return set(metadata.tables) <= known and not any(_missing(connection))
+
+
+def _missing(connection: sa.Connection) -> Iterator[sa.Column[Any] | sa.Index]:
+    """Columns and indexes that tables of an earlier version lack."""
+    found = sa.inspect(connection)
+    for table in metadata.sorted_tables:
+        columns = {column["name"] for column in found.get_columns(table.name)}
+        yield from (column for column in table.columns if column.name not in columns)
+        indexes = {index["name"] for index in found.get_indexes(table.name)}
+        yield from (index for index in table.indexes if index.name not in indexes)
+
+
+def _add_missing(connection: sa.Connection) -> None:
+    for part in list(_missing(connection)):
+        if isinstance(part, sa.Index):
+            part.create(connection)
+        else:
+            told = sa.schema.CreateColumn(part).compile(dialect=connection.dialect)
+            connection.execute(sa.DDL(f"ALTER TABLE {part.table.name} ADD COLUMN {told}"))
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:

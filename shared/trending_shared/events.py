@@ -544,15 +544,30 @@ class ModelRefused(Event):
 # ---------------------------------------------------------------- inference and monitor
 
 
+class Trial(Frozen):
+    """What an experiment had to do with an answer."""
+
+    experiment: str
+    arm: str = Field(description="the one that was to answer, or was asked in shadow")
+    unit: str = Field(description="by its hash, another one in every experiment")
+    fallback: bool = Field(
+        default=False, description="true if the arm couldn't be served, and the champion answered"
+    )
+    shadow_of: str | None = Field(
+        default=None,
+        description="the id of the answer that was told; with one, this one was told to nobody",
+    )
+
+
 class PredictionServed(Event):
-    """The gateway answered one text."""
+    """The gateway answered one text, or a model in shadow would have."""
 
     topic: ClassVar[str] = "predictions-served"
     prediction_id: str
     request_id: str
     model: str
     model_version: str
-    alias: str
+    alias: str = Field(description="by which it was chosen, or `experiment`, or `pinned`")
     title_id: str | None = None
     text: str = Field(description="the normalised text the model saw")
     text_hash: str
@@ -560,6 +575,7 @@ class PredictionServed(Event):
     genres: tuple[str, ...]
     served_at: AwareDatetime
     duration_ms: float
+    trial: Trial | None = Field(default=None, description="none outside of experiments")
 
     @property
     def key(self) -> str:
@@ -567,7 +583,10 @@ class PredictionServed(Event):
 
 
 class InsightServed(Event):
-    """The gateway told what a title is like, or that it can't; its words only by their hashes."""
+    """The gateway told what a title is like, or that it can't; its words only by their hashes.
+
+    Or so it would have been told with another prompt: see `trial`.
+    """
 
     topic: ClassVar[str] = "insights-served"
     insight_id: str
@@ -598,6 +617,7 @@ class InsightServed(Event):
     )
     served_at: AwareDatetime
     duration_ms: float
+    trial: Trial | None = Field(default=None, description="of prompts; none outside of them")
 
     @property
     def key(self) -> str:

@@ -48,6 +48,15 @@ class RecordedPrediction(Step):
     genres: tuple[str, ...]
     served_at: AwareDatetime
     duration_ms: float
+    experiment: str | None = Field(description="none outside of experiments")
+    arm: str | None
+    unit: str | None = Field(description="whom the arm was drawn for, by its hash")
+    fallback: bool | None = Field(
+        description="true if the arm couldn't be served, and the champion answered"
+    )
+    shadow_of: str | None = Field(
+        description="the prediction that was told; with one, this one was told to nobody"
+    )
 
 
 class ModelOrigin(Step):

@@ -16,7 +16,7 @@ from trending_monitor.windows import PredictionWindows
 from trending_shared.catalog import Catalog, corrections, predictions, windows
 from trending_shared.clock import FrozenClock
 from trending_shared.errors import ModelNotFound
-from trending_shared.events import GenresCorrected, PredictionServed
+from trending_shared.events import GenresCorrected, PredictionServed, Trial
 from trending_shared.messages import Message
 from trending_shared.registry import Histogram, ModelRegistry, model_version
 from trending_shared.storage import ObjectStore
@@ -53,7 +53,9 @@ def a_monitor(catalog: Catalog, *, size: int = 20) -> Monitor:
     )
 
 
-def served(n: int, *, words: int, version: str = VERSION) -> Message[PredictionServed]:
+def served(
+    n: int, *, words: int, version: str = VERSION, trial: Trial | None = None
+) -> Message[PredictionServed]:
     message = delivered(
         PredictionServed(
             prediction_id=str(UUID(int=n)),
@@ -67,6 +69,7 @@ def served(n: int, *, words: int, version: str = VERSION) -> Message[PredictionS
             genres=("Drama",),
             served_at=NOW + timedelta(seconds=n),
             duration_ms=1.0,
+            trial=trial,
         )
     )
     return replace(message, id=uuid4())
@@ -157,3 +160,30 @@ async def test_what_people_said_is_kept_once_whether_its_prediction_is_here_or_n
         rows = (await connection.execute(sa.select(corrections))).all()
     assert {row.prediction_id for row in rows} == {str(UUID(int=100)), str(UUID(int=101))}
     assert {tuple(row.genres) for row in rows} == {("Comedy", "Drama")}
+
+
+SHADOW = Trial(experiment="autumn", arm="candidate", unit="ab" * 16, shadow_of=str(UUID(int=1)))
+
+
+async def test_what_was_told_to_nobody_is_recorded_and_never_measured(catalog: Catalog) -> None:
+    monitor = a_monitor(catalog)
+    shadows = [served(100 + n, words=9, trial=SHADOW) for n in range(30)]
+    assert await monitor.on_predictions_served([*odd(0, 10), *shadows]) == []
+    (drift,) = await monitor.on_predictions_served(odd(10, 20))
+    assert drift.event.predictions == 20
+    assert drift.event.last_at == NOW + timedelta(seconds=19)
+    async with catalog.reading() as connection:
+        in_shadow = predictions.c.shadow_of.is_not(None)
+        found = await connection.execute(sa.select(predictions).where(in_shadow))
+        rows = found.all()
+    assert len(rows) == 30
+    assert {(row.experiment, row.arm, row.unit, row.window_id) for row in rows} == {
+        ("autumn", "candidate", SHADOW.unit, None)
+    }
+
+
+async def test_an_arm_that_is_served_is_measured_like_any_other(catalog: Catalog) -> None:
+    trial = Trial(experiment="autumn", arm="candidate", unit="ab" * 16)
+    batch = [served(n, words=9, trial=trial) for n in range(20)]
+    (drift,) = await a_monitor(catalog).on_predictions_served(batch)
+    assert drift.event.predictions == 20

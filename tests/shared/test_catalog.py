@@ -4,8 +4,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from trending_shared.catalog import Catalog
+from trending_shared.catalog import Catalog, predictions
 from trending_shared.errors import SettingInvalid, StoreUnavailable
 
 
@@ -13,6 +14,38 @@ async def test_several_services_may_create_the_tables_at_once(tmp_path: Path) ->
     catalogs = [Catalog(f"sqlite+aiosqlite:///{tmp_path / 'catalog.db'}") for _ in range(4)]
     await asyncio.gather(*(catalog.create() for catalog in catalogs))
     assert all([await catalog.ping() for catalog in catalogs])
+    for catalog in catalogs:
+        await catalog.close()
+
+
+async def test_a_catalog_of_an_earlier_version_gets_what_it_lacks_and_keeps_its_rows(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'catalog.db'}"
+    since = ("experiment", "arm", "unit", "fallback", "shadow_of")
+    before = sa.MetaData()
+    sa.Table(
+        "predictions",
+        before,
+        *(
+            sa.Column(column.name, column.type, primary_key=column.primary_key)
+            for column in predictions.columns
+            if column.name not in since
+        ),
+        sa.Index("predictions_open", "model_version", "window_id"),
+    )
+    old = Catalog(url)
+    async with old.engine.begin() as connection:
+        await connection.run_sync(before.create_all)
+        await connection.exec_driver_sql("INSERT INTO predictions (prediction_id) VALUES ('p1')")
+    await old.close()
+    catalogs = [Catalog(url) for _ in range(4)]
+    await asyncio.gather(*(catalog.create() for catalog in catalogs))
+    async with catalogs[0].reading() as connection:
+        found = await connection.execute(sa.select(predictions.c.prediction_id, predictions.c.arm))
+        assert found.all() == [("p1", None)]
+        plan = await connection.exec_driver_sql("PRAGMA index_list(predictions)")
+        assert "predictions_by_experiment" in {row.name for row in plan}
     for catalog in catalogs:
         await catalog.close()
 

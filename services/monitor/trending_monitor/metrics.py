@@ -8,6 +8,7 @@ class MonitorMetrics:
         self.predictions = Counter(
             "trending_monitor_predictions_total",
             "Predictions recorded; stands still while the gateway serves when events get lost",
+            ["role"],
             registry=registry,
         )
         self.corrections = Counter(

@@ -56,7 +56,10 @@ class Monitor:
         that a crash before the publication loses nothing; its id is the window's.
         """
         await self._windows.record(messages)
-        self._metrics.predictions.inc(len(messages))
+        for message in messages:
+            trial = message.event.trial
+            role = "shadow" if trial and trial.shadow_of else "served"
+            self._metrics.predictions.labels(role).inc()
         done = await self._windows.touched(messages)
         models = sorted(
             {(message.event.model, message.event.model_version) for message in messages}

@@ -1,7 +1,8 @@
 """Windows of predictions, kept in the catalog so that a restart loses and repeats nothing.
 
 A prediction belongs to no window at first. As soon as a model has enough of those, the oldest are
-given a window's id in one transaction; the same transaction stores the window's scores.
+given a window's id in one transaction; the same transaction stores the window's scores. What was
+predicted in shadow stays outside: it was told to nobody.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,8 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trending_monitor.drift import DriftReport, Served
 from trending_shared.catalog import Catalog, corrections, predictions, windows
-from trending_shared.events import GenresCorrected, PredictionServed
+from trending_shared.events import GenresCorrected, PredictionServed, Trial
 from trending_shared.messages import NAMESPACE, Message
+
+_NO_TRIAL = dict.fromkeys(Trial.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,9 @@ class PredictionWindows:
         """Store predictions once each, however often they come."""
         rows = [
             {
-                **message.event.model_dump(),
+                **message.event.model_dump(exclude={"trial"}),
+                **_NO_TRIAL,
+                **(message.event.trial.model_dump() if message.event.trial else {}),
                 "genres": list(message.event.genres),
                 "correlation_id": str(message.correlation_id),
                 "served_at": message.event.served_at.astimezone(UTC),
@@ -80,7 +85,7 @@ class PredictionWindows:
         open_ones = (
             sa.select(predictions)
             .where(predictions.c.model == model, predictions.c.model_version == version)
-            .where(predictions.c.window_id.is_(None))
+            .where(predictions.c.window_id.is_(None), predictions.c.shadow_of.is_(None))
             .order_by(predictions.c.served_at, predictions.c.prediction_id)
             .limit(self._size)
             .with_for_update(skip_locked=True)  # of several monitors one cuts (SQLite ignores it)
