@@ -54,7 +54,7 @@ def metrics() -> InferenceMetrics:
 
 @pytest.fixture
 def predictor(metrics: InferenceMetrics, slow: Slow) -> Iterator[Predictor]:
-    made = Predictor(threads=1, max_waiting=8, metrics=metrics)
+    made = Predictor(threads=1, max_waiting=8, metrics=metrics, here=0)
     yield made
     slow.let.set()
     made.close()
@@ -160,3 +160,26 @@ async def test_a_run_is_of_one_model(predictor: Predictor, slow: Slow) -> None:
     slow.let.set()
     assert await asyncio.gather(first, *mixed) == [5, 1, 2, 3, 4]
     assert [text for run in other.runs for text in run] == ["yy", "yyyy"]
+
+
+async def test_requests_to_two_models_that_come_by_turns_are_run_together_all_the_same(
+    predictor: Predictor, slow: Slow
+) -> None:
+    other = Slow()
+    other.loaded.manifest.version = "other"
+    slow.let.clear()
+    first = asyncio.create_task(length(predictor, slow, "x"))
+    await slow.running()
+    models = [slow, other] * 3
+    texts = ["x" * n for n in range(2, 8)]
+    rest = [
+        asyncio.create_task(length(predictor, model, text))
+        for model, text in zip(models, texts, strict=True)
+    ]
+    await asyncio.sleep(0)
+    slow.let.set()
+    assert await asyncio.gather(first, *rest) == list(range(1, 8))
+    assert [text for run in slow.runs[1:] for text in run] == texts[::2]
+    assert [text for run in other.runs for text in run] == texts[1::2]
+    assert slow.runs[1][0] == texts[0]
+    assert len(slow.runs) + len(other.runs) < len(texts)

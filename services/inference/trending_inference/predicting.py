@@ -9,6 +9,9 @@ waiting for the interpreter lock on both ways, took longer than the model did.
 """
 
 import asyncio
+import os
+import sys
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +32,7 @@ HERE = 0.001  # seconds a text, up to which the event loop runs a model itself
 _RUN_SECONDS = 0.005  # that a run should take at most, so that a newcomer waits no longer for it
 _MOST = 64  # texts of one run
 _MEMORY = 0.1  # weight of the last run in what a text is expected to take
-_PACES = 16  # versions of which it is remembered
+_VERSIONS = 16  # of which it is remembered
 
 
 class Overloaded(Unavailable):
@@ -140,6 +143,8 @@ class Predictor:
         max_waiting: texts under way or waiting.
         known: texts whose answers are remembered.
         here: seconds; what takes longer is run by a thread.
+        metrics: none if what is answered isn't told to anybody.
+        niceness: by how much its threads give way to others.
     """
 
     def __init__(
@@ -147,11 +152,14 @@ class Predictor:
         *,
         threads: int,
         max_waiting: int,
-        metrics: InferenceMetrics,
+        metrics: InferenceMetrics | None,
         known: int = 0,
         here: float = HERE,
+        niceness: int = 0,
     ) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="model")
+        self._pool = ThreadPoolExecutor(
+            threads, "model", initializer=_give_way, initargs=(niceness,)
+        )
         self._threads = threads
         self._idle = threads
         self._max_waiting = max_waiting
@@ -178,11 +186,10 @@ class Predictor:
             ModelUnusable: the model failed on these texts.
         """
         if known := self._known.find(model.manifest.version, texts):
-            self._metrics.known.inc(len(known))
-            self._count(known)
+            self._count(known, None)
             return Answered(known, 0.0)
         if (wait := self.shortage(len(texts), within)) is not None:
-            self._metrics.shed.inc()
+            self._shed()
             raise Overloaded(f"{self._texts} texts wait, for {wait:.3f} s", retry_after=wait)
         loop = asyncio.get_running_loop()
         waiting = _Waiting(model, texts, loop.time() + within, loop.create_future())
@@ -248,13 +255,20 @@ class Predictor:
         return self._text_seconds.get(model.manifest.version, _RUN_SECONDS)
 
     def _take(self, now: float) -> list[_Waiting]:
-        """The next run's requests: of one model, in their order; whoever is too late is told."""
+        """The next run's requests: of the model that waits longest, in their order.
+
+        Whoever is too late is told.
+        """
         batch: list[_Waiting] = []
+        others: list[_Waiting] = []
         count = 0
         model = self._queue[0].model
         most = max(1, min(_MOST, int(_RUN_SECONDS / max(self._pace(model), 1e-9))))
-        while self._queue and self._queue[0].model is model:
+        while self._queue:
             first = self._queue[0]
+            if first.model is not model:
+                others.append(self._queue.popleft())
+                continue
             if batch and count + len(first.texts) > most:
                 break
             self._queue.popleft()
@@ -262,12 +276,13 @@ class Predictor:
                 self._texts -= len(first.texts)
             elif first.until < now:
                 self._texts -= len(first.texts)
-                self._metrics.shed.inc()
+                self._shed()
                 late = Overloaded("its time was up before its turn", retry_after=self._wait())
                 first.answer.set_exception(late)
             else:
                 batch.append(first)
                 count += len(first.texts)
+        self._queue.extendleft(reversed(others))
         return batch
 
     def _answer(
@@ -289,10 +304,9 @@ class Predictor:
             known = self._text_seconds.pop(version, seconds / count)
             self._text_seconds[version] = known + _MEMORY * (seconds / count - known)
             self._each = self._each or seconds / count
-            if len(self._text_seconds) > _PACES:
+            if len(self._text_seconds) > _VERSIONS:  # the one that was asked longest ago
                 del self._text_seconds[next(iter(self._text_seconds))]
-            self._metrics.model_seconds.observe(seconds)
-            self._count(verdicts)
+            self._count(verdicts, seconds)
             start = 0
             for waiting in batch:
                 end = start + len(waiting.texts)
@@ -306,7 +320,18 @@ class Predictor:
                     waiting.answer.set_exception(error)
         self._run_what_waits(loop)
 
-    def _count(self, verdicts: Sequence[Verdict]) -> None:
+    def _shed(self) -> None:
+        if self._metrics:
+            self._metrics.shed.inc()
+
+    def _count(self, verdicts: Sequence[Verdict], seconds: float | None) -> None:
+        """Tell of a run's answers, or of known ones."""
+        if not self._metrics:
+            return
+        if seconds is None:
+            self._metrics.known.inc(len(verdicts))
+        else:
+            self._metrics.model_seconds.observe(seconds)
         self._metrics.texts.inc(len(verdicts))
         for verdict in verdicts:
             if not verdict.genres:
@@ -316,6 +341,12 @@ class Predictor:
 
     def close(self) -> None:
         self._pool.shutdown()
+
+
+def _give_way(niceness: int) -> None:
+    """Have this thread yield to those of lesser niceness; Linux alone knows that of a thread."""
+    if niceness and sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 def _run(batch: Sequence[_Waiting]) -> Run:
