@@ -365,7 +365,7 @@ def _add_missing(connection: sa.Connection) -> None:
             part.create(connection)
         else:
             told = sa.schema.CreateColumn(part).compile(dialect=connection.dialect)
-            connection.execute(sa.DDL(f"ALTER TABLE {part.table.name} ADD COLUMN {told}"))
+            connection.exec_driver_sql(f"ALTER TABLE {part.table.name} ADD COLUMN {told}")
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:

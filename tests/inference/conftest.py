@@ -1,6 +1,7 @@
 """A gateway with everything around it in memory or in a temporary folder."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -17,9 +18,11 @@ from trending_inference.app import create_app
 from trending_inference.settings import InferenceSettings
 from trending_shared.catalog import Catalog, identities, reviews, title_predictions, titles, trends
 from trending_shared.clock import FrozenClock
-from trending_shared.registry import ModelRegistry
+from trending_shared.experiments import Arm, Experiment, Experiments, Subject
+from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.storage import ObjectStore
 from trending_shared.testing import CollectingPublisher
+from trending_shared.testing.models import a_manifest
 
 DAY = date(2026, 11, 1)
 
@@ -125,6 +128,35 @@ class World:
         }
         async with self.catalog.transaction() as connection:
             await self.catalog.upsert(connection, title_predictions, [row])
+
+    def experiment(self, *arms: Arm, subject: Subject = "models", **changes: Any) -> Experiment:
+        """Put an experiment's next state into the store: `autumn`, running, unless told otherwise.
+
+        It is with the genre models, or with the prompts of insights.
+        """
+        experiments = Experiments(self.store)
+        target = "genres" if subject == "models" else "insights"
+        fields: dict[str, Any] = {"name": "autumn", "state": "running", **changes}
+        return experiments.change(
+            subject,
+            target,
+            arms=arms,
+            expected=experiments.current(subject, target),
+            reasons=(),
+            changed_by="test",
+            at=self.clock.now(),
+            **fields,
+        )
+
+    def register(self, graph: bytes, **changes: Any) -> Manifest:
+        """Register a graph that nothing points at."""
+        return self.models.register(graph, a_manifest(graph, **changes))
+
+    async def until(self, says: Callable[[], Awaitable[Any]]) -> None:
+        """Let what goes on in the background go on until something is so."""
+        async with asyncio.timeout(20):
+            while not await says():
+                await asyncio.to_thread(bool)  # a turn for everybody
 
     async def say_same(self, first: str, *others: str) -> None:
         """Say that these are one title, which `first` describes first."""

@@ -265,5 +265,8 @@ async def test_a_time_that_nobody_can_wait_is_refused(client: AsyncClient, secon
 
 async def test_how_long_a_caller_waits_is_described(client: AsyncClient) -> None:
     described = (await client.get("/openapi.json")).json()["paths"]["/v1/genres"]["post"]
-    assert [each["name"] for each in described["parameters"]] == ["x-request-timeout"]
+    assert [each["name"] for each in described["parameters"]] == [
+        "x-request-timeout",
+        "x-unit-id",
+    ]
     assert described["requestBody"]["content"]["application/json"]["schema"]

@@ -7,35 +7,37 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from trending_inference.metrics import InferenceMetrics
 from trending_inference.serving_model import ServingModel
-from trending_shared.clock import FrozenClock
 from trending_shared.errors import ModelNotFound, StoreUnavailable
+from trending_shared.experiments import Experiments
 from trending_shared.registry import Manifest, ModelRegistry, Pointer
 from trending_shared.testing.models import GENRES, a_graph, promote
 
 TTL = timedelta(seconds=1)
 
 
-def a_serving_model(models: ModelRegistry, clock: FrozenClock) -> ServingModel:
+def a_serving_model(world: Any, models: ModelRegistry | None = None) -> ServingModel:
     return ServingModel(
-        models,
+        models or world.models,
         name="genres",
         alias="champion",
+        experiments=Experiments(world.store),
         ttl=TTL,
         metrics=InferenceMetrics(CollectorRegistry()),
-        clock=clock,
+        clock=world.clock,
     )
 
 
 def version(serving: ServingModel) -> str:
-    return serving.current().manifest.version
+    return serving.choose("viewer-7").served.version
 
 
 async def test_a_new_champion_is_noticed_only_when_the_last_look_is_old(world: Any) -> None:
     old = promote(world.models, a_graph())
-    serving = a_serving_model(world.models, world.clock)
+    serving = a_serving_model(world)
     await serving.refresh()
     new = promote(world.models, a_graph(likely=0.8))
     assert version(serving) == old.version
@@ -56,7 +58,7 @@ async def test_many_requests_at_once_start_one_look(world: Any) -> None:
             return super().pointer(name, alias)
 
     models = CountedRegistry(world.store)
-    serving = a_serving_model(models, world.clock)
+    serving = a_serving_model(world, models)
     for _ in range(10):
         serving.look()
     await serving.close()
@@ -79,7 +81,7 @@ async def test_a_bundle_that_cant_be_served_leaves_the_old_model_in_service(
     world: Any, changes: dict[str, Any], graph: bytes
 ) -> None:
     old = promote(world.models, a_graph())
-    serving = a_serving_model(world.models, world.clock)
+    serving = a_serving_model(world)
     await serving.refresh()
     promote(world.models, graph, **changes)
     await serving.refresh()
@@ -88,7 +90,7 @@ async def test_a_bundle_that_cant_be_served_leaves_the_old_model_in_service(
 
 async def test_a_bundle_that_lost_a_threshold_isnt_served(world: Any) -> None:
     old = promote(world.models, a_graph())
-    serving = a_serving_model(world.models, world.clock)
+    serving = a_serving_model(world)
     await serving.refresh()
     new = promote(world.models, a_graph(likely=0.8))
     damaged = new.model_copy(update={"thresholds": {"Comedy": 0.5}})
@@ -100,7 +102,7 @@ async def test_a_bundle_that_lost_a_threshold_isnt_served(world: Any) -> None:
 
 async def test_changed_bytes_are_never_served(world: Any) -> None:
     old = promote(world.models, a_graph())
-    serving = a_serving_model(world.models, world.clock)
+    serving = a_serving_model(world)
     await serving.refresh()
     new = promote(world.models, a_graph(likely=0.8))
     world.store.put(f"models/genres/{new.version}/model.onnx", a_graph(likely=0.7))
@@ -118,7 +120,7 @@ async def test_a_broken_bundle_is_fetched_again_only_after_a_pause(world: Any) -
 
     models = CountedRegistry(world.store)
     promote(models, b"no graph at all")
-    serving = a_serving_model(models, world.clock)
+    serving = a_serving_model(world, models)
     for _ in range(3):
         await serving.refresh()
     assert models.fetched == 1
@@ -128,6 +130,19 @@ async def test_a_broken_bundle_is_fetched_again_only_after_a_pause(world: Any) -
     fixed = promote(models, a_graph())
     await serving.refresh()
     assert version(serving) == fixed.version
+
+
+async def test_a_broken_bundle_is_logged_once_however_often_it_is_tried(world: Any) -> None:
+    broken = promote(world.models, b"no graph at all")
+    serving = a_serving_model(world)
+    with capture_logs() as entries:
+        for _ in range(3):
+            await serving.refresh()
+            world.clock.advance(timedelta(minutes=1))
+    (told,) = entries
+    assert (told["event"], told["log_level"]) == ("version_not_loaded", "error")
+    assert (told["role"], told["version"]) == ("champion", broken.version)
+    assert told["reason"] == "ModelUnusable"
 
 
 async def test_a_store_that_is_away_leaves_the_model_in_service(world: Any) -> None:
@@ -141,7 +156,7 @@ async def test_a_store_that_is_away_leaves_the_model_in_service(world: Any) -> N
 
     models = FlakyRegistry(world.store)
     manifest = promote(models, a_graph())
-    serving = a_serving_model(models, world.clock)
+    serving = a_serving_model(world, models)
     await serving.refresh()
     models.away = True
     await serving.refresh()
@@ -150,10 +165,10 @@ async def test_a_store_that_is_away_leaves_the_model_in_service(world: Any) -> N
 
 async def test_an_unreadable_alias_document_is_a_failure_like_any_other(world: Any) -> None:
     world.store.put("aliases/genres/champion/00000001.json", b"{")
-    serving = a_serving_model(world.models, world.clock)
+    serving = a_serving_model(world)
     await serving.refresh()
     with pytest.raises(ModelNotFound):
-        serving.current()
+        serving.choose("viewer-7")
     await serving.close()
 
 
@@ -205,22 +220,22 @@ async def test_what_is_in_service_shows_in_metrics_and_in_readiness(world: Any) 
 
 
 async def test_a_probe_is_enough_to_bring_the_first_model_into_service(world: Any) -> None:
-    serving = a_serving_model(world.models, world.clock)
+    serving = a_serving_model(world)
     await serving.refresh()
     promote(world.models, a_graph())
     world.clock.advance(TTL)
-    assert serving.look() is None
+    assert serving.look().champion is None
     await serving.close()
-    assert serving.look()
+    assert serving.look().champion
 
 
 async def test_a_rollback_brings_the_old_model_back(world: Any) -> None:
     old = promote(world.models, a_graph())
-    serving = a_serving_model(world.models, world.clock)
+    serving = a_serving_model(world)
     new = promote(world.models, a_graph(likely=0.8))
     await serving.refresh()
     assert version(serving) == new.version
     promote(world.models, a_graph())
     await serving.refresh()
     assert version(serving) == old.version
-    assert set(GENRES) == set(serving.current().graph.labels)
+    assert set(GENRES) == set(serving.choose("viewer-7").served.graph.labels)

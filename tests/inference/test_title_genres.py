@@ -17,6 +17,7 @@ from trending_inference.title_genres import KEPT, TitleGenres
 from trending_shared.catalog import title_predictions
 from trending_shared.errors import BrokerUnavailable
 from trending_shared.events import PredictionServed
+from trending_shared.experiments import Experiments
 from trending_shared.testing.models import a_graph, promote
 
 DAY = date(2026, 11, 1)
@@ -33,6 +34,7 @@ class Background:
             world.models,
             name="genres",
             alias="champion",
+            experiments=Experiments(world.store),
             ttl=timedelta(seconds=1),
             metrics=metrics,
             clock=world.clock,

@@ -1,6 +1,7 @@
 """Who gets which arm, and how one state of an experiment follows on another."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,12 +24,13 @@ from trending_shared.storage import ObjectStore
 from trending_shared.testing.models import a_graph, a_manifest
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+EVEN = {"control": 1.0, "candidate": 1.0}
 UNITS = [f"viewer-{number}" for number in range(20_000)]
 VERSION = a_manifest(a_graph()).version
 OTHER = a_manifest(a_graph(likely=0.8)).version
 
 
-def an_experiment(name: str = "autumn", **weights: float) -> Experiment:
+def an_experiment(weights: Mapping[str, float], name: str = "autumn") -> Experiment:
     """An experiment whose arms have these weights."""
     return Experiment(
         number=1,
@@ -60,48 +62,48 @@ def improbability(counts: Counter[str], weights: dict[str, float]) -> float:
 @pytest.mark.parametrize(
     "weights",
     [
-        {"control": 1.0, "candidate": 1.0},
+        EVEN,
         {"control": 0.9, "candidate": 0.1},
         {"control": 95, "a": 1, "b": 4},
     ],
     ids=["even", "a tenth", "three"],
 )
 def test_arms_get_units_by_their_weights(weights: dict[str, float]) -> None:
-    counts = Counter(arms_of(an_experiment(**weights)))
+    counts = Counter(arms_of(an_experiment(weights)))
     assert set(counts) == set(weights)
     assert improbability(counts, weights) > 0.01
 
 
 def test_an_arm_without_a_weight_gets_nobody() -> None:
-    assert set(arms_of(an_experiment(control=1, candidate=0))) == {"control"}
+    assert set(arms_of(an_experiment({"control": 1, "candidate": 0}))) == {"control"}
 
 
 def test_the_draw_is_the_one_that_is_on_record_everywhere() -> None:
     """Other code, another machine or another release must not draw anew."""
-    drawn = [assign(an_experiment(control=1, candidate=1), unit) for unit in UNITS[:8]]
+    drawn = [assign(an_experiment(EVEN), unit) for unit in UNITS[:8]]
     assert drawn[0].unit == hash_unit("autumn", "viewer-0") == "b59a70eb3bb19660211986c069410e25"
     candidates = [n for n, each in enumerate(drawn) if each.arm.name == "candidate"]
     assert candidates == [1, 6, 7]
 
 
 def test_a_new_weight_moves_units_in_one_direction_only_and_no_more_than_it_must() -> None:
-    before = arms_of(an_experiment(control=0.9, candidate=0.1))
-    after = arms_of(an_experiment(control=0.5, candidate=0.5))
+    before = arms_of(an_experiment({"control": 0.9, "candidate": 0.1}))
+    after = arms_of(an_experiment({"control": 0.5, "candidate": 0.5}))
     moves = Counter((a, b) for a, b in zip(before, after, strict=True) if a != b)
     assert set(moves) == {("control", "candidate")}
     assert moves.total() / len(UNITS) == pytest.approx(0.4, abs=0.015)
 
 
 def test_a_third_arm_takes_units_from_the_others_and_moves_none_between_them() -> None:
-    before = arms_of(an_experiment(control=1, candidate=1))
-    after = arms_of(an_experiment(another=1, candidate=1, control=1))
+    before = arms_of(an_experiment(EVEN))
+    after = arms_of(an_experiment({"another": 1, "candidate": 1, "control": 1}))
     moved = {b for a, b in zip(before, after, strict=True) if a != b}
     assert moved == {"another"}
 
 
 def test_experiments_draw_independently_of_each_other() -> None:
-    first = arms_of(an_experiment("autumn", control=1, candidate=1))
-    second = arms_of(an_experiment("winter", control=1, candidate=1))
+    first = arms_of(an_experiment(EVEN))
+    second = arms_of(an_experiment(EVEN, "winter"))
     both = Counter(zip(first, second, strict=True))
     names = ("control", "candidate")
     table = [[both[one, other] for other in names] for one in names]
@@ -110,7 +112,7 @@ def test_experiments_draw_independently_of_each_other() -> None:
 
 
 def test_shadows_are_asked_for_their_share_of_the_other_arms_units() -> None:
-    experiment = an_experiment(control=1, candidate=1)
+    experiment = an_experiment(EVEN)
     control, candidate = experiment.arms
     arms = (control, candidate.model_copy(update={"shadow": 0.25}))
     experiment = experiment.model_copy(update={"arms": arms})
@@ -128,8 +130,8 @@ def test_whoever_asks_gets_an_arm_that_serves_whatever_the_order(
     unit: str, weights: list[float]
 ) -> None:
     names = {f"arm{number}": weight for number, weight in enumerate(weights)}
-    drawn = assign(an_experiment(**names), unit)
-    again = assign(an_experiment(**dict(reversed(names.items()))), unit)
+    drawn = assign(an_experiment(names), unit)
+    again = assign(an_experiment(dict(reversed(names.items()))), unit)
     assert drawn == again
     assert drawn.arm.weight > 0
 

@@ -27,6 +27,8 @@ from trending_inference.schemas import (
     TitleDetail,
     TitlesAnswer,
     TrendingAnswer,
+    VersionBroken,
+    VersionInService,
 )
 from trending_shared.errors import PredictionUnknown
 from trending_shared.events import ScrapeJob
@@ -93,9 +95,9 @@ def api_routes() -> APIRouter:
             nearest_day=found.nearest_day,
             total=found.total,
             items=found.items,
-            links=_links(request, found.total, asked),
+            links=links_of(request, found.total, asked),
         )
-        return _cached(request, answer)
+        return cached(request, answer)
 
     @routes.get(
         "/trending/facets",
@@ -108,7 +110,7 @@ def api_routes() -> APIRouter:
         request: Request, gateway: GatewayDep, asked: Annotated[FacetsQuery, Query()]
     ) -> Response:
         """Kinds, genres, languages, countries and years of a day's titles, with their counts."""
-        return _cached(request, await gateway.browser.facets(asked))
+        return cached(request, await gateway.browser.facets(asked))
 
     @routes.get(
         "/titles",
@@ -124,8 +126,8 @@ def api_routes() -> APIRouter:
         total, items = await gateway.browser.search(
             asked, query=asked.query, limit=asked.limit, offset=asked.offset
         )
-        answer = TitlesAnswer(total=total, items=items, links=_links(request, total, asked))
-        return _cached(request, answer)
+        answer = TitlesAnswer(total=total, items=items, links=links_of(request, total, asked))
+        return cached(request, answer)
 
     @routes.get(
         "/titles/{title_id}",
@@ -139,7 +141,7 @@ def api_routes() -> APIRouter:
         detail = await gateway.browser.title(title_id)
         if detail is None:
             raise Problem(404, "title-unknown", "the catalog has no title with this id")
-        return _cached(request, detail)
+        return cached(request, detail)
 
     @routes.post(
         "/jobs",
@@ -175,16 +177,26 @@ def api_routes() -> APIRouter:
         tags=["operations"],
     )
     async def models(gateway: GatewayDep) -> ModelsAnswer:
-        """The alias, the model in service, and every version of the registry."""
+        """The alias, what is in service and for what, what can't be, and every version there is."""
         serving = gateway.serving
-        loaded = serving.look()
-        pointer = await asyncio.to_thread(gateway.models.pointer, serving.name, serving.alias)
-        versions = await asyncio.to_thread(gateway.models.versions, serving.name)
+        now = serving.look()
+        pointer = await asyncio.to_thread(gateway.models.pointer, serving.target, serving.alias)
+        versions = await asyncio.to_thread(gateway.models.versions, serving.target)
         return ModelsAnswer(
-            name=serving.name,
+            name=serving.target,
             alias=serving.alias,
             champion=AliasState(**pointer.model_dump()) if pointer else None,
-            serving=loaded.manifest.version if loaded else None,
+            serving=now.champion.version if now.champion else None,
+            in_service=[
+                VersionInService(version=version, roles=now.roles(version))
+                for version in now.versions
+            ],
+            broken=[
+                VersionBroken(
+                    role=role, version=found.version, reason=found.reason, detail=found.detail
+                )
+                for role, found in now.broken.items()
+            ],
             versions=[_summary(found) for found in reversed(versions)],
         )
 
@@ -198,18 +210,24 @@ def _summary(manifest: Manifest) -> ModelSummary:
     return ModelSummary(**manifest.model_dump(exclude={"metrics"}), metrics=figures)
 
 
-def _cached(request: Request, answer: BaseModel) -> Response:
+def cached(request: Request, answer: BaseModel) -> Response:
     """An answer with an entity tag, or 304 if the caller has it already (RFC 9110, 13.1.2)."""
     body = answer.model_dump_json().encode()
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    known = request.headers.get("if-none-match", "")
-    if known.strip() == "*" or tag in {one.strip().removeprefix("W/") for one in known.split(",")}:
+    if matches(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type="application/json", headers=headers)
 
 
-def _links(request: Request, total: int, asked: Paged) -> Links:
+def matches(tags: str, tag: str) -> bool:
+    """Whether a list of entity tags as `If-Match` and `If-None-Match` have it names this one."""
+    return tags.strip() == "*" or tag in {
+        each.strip().removeprefix("W/") for each in tags.split(",")
+    }
+
+
+def links_of(request: Request, total: int, asked: Paged) -> Links:
     limit, offset = asked.limit, asked.offset
     given = [
         (name, value)

@@ -17,6 +17,7 @@ from trending_inference.access import Access, GuardedApp
 from trending_inference.api import api_routes
 from trending_inference.browsing import Browser
 from trending_inference.edge import Edge
+from trending_inference.experiments_api import experiment_routes
 from trending_inference.feedback_api import feedback_routes
 from trending_inference.gateway import AnsweringPublisher, Gateway, GatewayDep, State
 from trending_inference.genres import answer_genres
@@ -32,11 +33,13 @@ from trending_inference.problems import problem_responses
 from trending_inference.recording import Recorder
 from trending_inference.serving_model import ServingModel
 from trending_inference.settings import InferenceSettings
+from trending_inference.shadowing import Shadows
 from trending_inference.title_genres import TitleGenres
 from trending_inference.workers import METRICS
 from trending_shared.catalog import Catalog
 from trending_shared.clock import Clock, SystemClock
 from trending_shared.events import GenresCorrected, InsightServed, PredictionServed, ScrapeJob
+from trending_shared.experiments import Experiments
 from trending_shared.prompts import PromptRegistry
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.registry import ModelRegistry
@@ -76,11 +79,12 @@ def create_app(
     if catalog is None:
         catalog = own_catalog = Catalog(settings.catalog)
     store = store or ObjectStore.at(settings.store)
-    models = ModelRegistry(store)
+    models, experiments = ModelRegistry(store), Experiments(store)
     serving = ServingModel(
         models,
         name=settings.model,
         alias=settings.alias,
+        experiments=experiments,
         ttl=settings.alias_ttl,
         metrics=metrics,
         clock=clock,
@@ -111,11 +115,19 @@ def create_app(
         models=models,
         browser=browser,
         serving=serving,
+        prompts=ServingPrompt(
+            PromptRegistry(store),
+            experiments=experiments,
+            ttl=settings.alias_ttl,
+            metrics=metrics,
+            clock=clock,
+        ),
+        experiments=experiments,
         predictor=predictor,
         recorder=recorder,
+        shadows=Shadows(recorder, metrics=metrics, clock=clock),
         insights=Insights(
             llm=llm,
-            prompt=ServingPrompt(PromptRegistry(store), ttl=settings.alias_ttl, clock=clock),
             ledger=Ledger(catalog, _budget(settings), clock),
             prices=Prices(settings.llm_prompt_price, settings.llm_completion_price),
             timeout=settings.llm_timeout,
@@ -146,11 +158,13 @@ def create_app(
                 await own_catalog.create()
             stack.push_async_callback(gateway.recorder.close)
             stack.callback(gateway.predictor.close)
-            stack.push_async_callback(gateway.serving.close)
+            for each in gateway.serves:
+                stack.push_async_callback(each.close)
             if llm:
                 await llm.open()
                 stack.push_async_callback(llm.close)
             stack.push_async_callback(gateway.insights.close)
+            stack.push_async_callback(gateway.shadows.close)
             await gateway.serving.refresh()
             await stack.enter_async_context(title_genres.running())
             if kafka:  # a process of our own, in which all that is loaded by now stays
@@ -180,6 +194,7 @@ def create_app(
     app.include_router(api_routes(), responses=refusals)
     app.include_router(insight_routes(), responses=refusals)
     app.include_router(feedback_routes(), responses=refusals)
+    app.include_router(experiment_routes(), responses=refusals)
     app.include_router(page_routes())
     app.mount("/static", StaticFiles(directory=STATIC))
     _add_probes(app)
@@ -214,7 +229,8 @@ def _add_probes(app: FastAPI) -> None:
     async def readyz(gateway: GatewayDep) -> PlainTextResponse:
         checks = {
             "kafka": await gateway.publisher.ping(),
-            "model": gateway.serving.look() is not None,  # in service means it has answered once
+            "model": gateway.serving.look().champion
+            is not None,  # in service means it has answered once
         }
         failing = [name for name, passes in checks.items() if not passes]
         if failing:

@@ -108,7 +108,7 @@ async def _about(gateway: Gateway, asked: FeedbackOnTitle | FeedbackOnPrediction
         if found is None:
             raise Problem(404, "prediction-unknown", "no such prediction is on record")
         return found
-    model = gateway.serving.look()
+    model = gateway.serving.look().champion
     recipe = model.manifest.recipe if model else RECIPE
     reviews = RECIPES[recipe].review_words > 0
     stories = await gateway.browser.stories([asked.title_id], reviews=reviews)

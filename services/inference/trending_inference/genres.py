@@ -6,7 +6,9 @@ else, from the keys to the problem documents, is what the other routes have.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
+from uuid import UUID
 
 import orjson
 from fastapi import Header
@@ -16,10 +18,13 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from trending_inference.gateway import Gateway
+from trending_inference.gateway import UNIT_TOLD, Gateway, unit_of
 from trending_inference.problems import Problem, is_json, not_json
-from trending_inference.recording import predictions_served
+from trending_inference.recording import Messages, predictions_served
 from trending_inference.schemas import GenresAnswer, GenresRequest, Item, TextItem, TitleItem
+from trending_inference.serving import Chosen
+from trending_inference.serving_model import LoadedModel
+from trending_shared.events import Trial
 from trending_shared.features import RECIPES, compose_text, normalise_text
 
 PATIENCE = "x-request-timeout"
@@ -31,10 +36,14 @@ async def genres(
     x_request_timeout: Annotated[
         float | None, Header(gt=0, description="seconds that the caller waits", examples=[0.5])
     ] = None,
+    x_unit_id: Annotated[
+        str | None, Header(min_length=1, max_length=128, description=UNIT_TOLD)
+    ] = None,
 ) -> GenresAnswer:
     """Genres for up to 64 texts, titles of the catalog, or stories in parts.
 
-    All items of one request are answered by the same model version. Every answer has an id by
+    All items of one request are answered by the same model version: the one that `version` names,
+    the arm that an experiment gives to `X-Unit-Id`, or the champion. Every answer has an id by
     which `/v1/predictions/{prediction_id}/lineage` tells where it came from.
 
     What can't be answered in the time that the caller waits is refused at once, with 503 and
@@ -62,11 +71,15 @@ async def answer_genres(scope: Scope, receive: Receive) -> bytes:
     except ValidationError as error:
         raise RequestValidationError(_in_body(error)) from error
     gateway.access.charge(state["account"], len(asked.items))
-    return await _answer(asked, gateway, state["request_id"], within)
+    request_id = state["request_id"]
+    return await _answer(asked, gateway, request_id, unit_of(headers, request_id), within)
 
 
-async def _answer(asked: GenresRequest, gateway: Gateway, request_id: str, within: float) -> bytes:
-    model = gateway.serving.current()
+async def _answer(
+    asked: GenresRequest, gateway: Gateway, request_id: str, unit_id: str, within: float
+) -> bytes:
+    chosen = _choose(gateway, asked.version, unit_id)
+    model = chosen.served
     texts = await _texts(gateway, asked.items, model.manifest.recipe)
     answered = await gateway.predictor.predict(model, texts, within=within)
     title_ids = [item.title_id if isinstance(item, TitleItem) else None for item in asked.items]
@@ -79,12 +92,20 @@ async def _answer(asked: GenresRequest, gateway: Gateway, request_id: str, withi
             request_id=request_id,
             served_at=gateway.clock.now(),
             milliseconds=answered.seconds * 1000,
+            alias=chosen.alias,
+            trial=chosen.trial,
         )
     )
+    told = [verdict.prediction_id for verdict in answered.verdicts]
+    for shadow, trial in chosen.shadows:  # they begin when the answer is written
+        gateway.shadows.begin(
+            "models",
+            partial(_ask_shadow, gateway, shadow, trial, asked.items, told, title_ids, request_id),
+        )
     used = {
         "name": model.manifest.name,
         "version": model.manifest.version,
-        "alias": model.alias,
+        "alias": chosen.alias,
     }
     items = [
         {
@@ -99,6 +120,30 @@ async def _answer(asked: GenresRequest, gateway: Gateway, request_id: str, withi
         for verdict, title_id in zip(answered.verdicts, title_ids, strict=True)
     ]
     return orjson.dumps({"items": items})
+
+
+def _choose(gateway: Gateway, version: str | None, unit_id: str) -> Chosen[LoadedModel]:
+    if version is None:
+        return gateway.serving.choose(unit_id)
+    if chosen := gateway.serving.pinned(version):
+        return chosen
+    raise Problem(404, "version-unknown", "no such version is in service; see /v1/models")
+
+
+async def _ask_shadow(
+    gateway: Gateway,
+    model: LoadedModel,
+    trial: Trial,
+    items: Sequence[Item],
+    told: Sequence[UUID],
+    title_ids: Sequence[str | None],
+    request_id: str,
+) -> Messages:
+    """What another version says of the same items, read as its own recipe has it."""
+    texts = await _texts(gateway, items, model.manifest.recipe)
+    return await gateway.shadows.predict(
+        model, trial, texts, told=told, title_ids=title_ids, request_id=request_id
+    )
 
 
 async def _texts(gateway: Gateway, items: Sequence[Item], recipe: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The route of insights."""
 
 import hashlib
+from functools import partial
 from time import perf_counter
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -8,13 +9,13 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Body, Depends, Response
 
 from trending_inference.browsing import Story
-from trending_inference.gateway import CallerName, Gateway, GatewayDep, RequestId
+from trending_inference.gateway import CallerName, Gateway, GatewayDep, RequestId, UnitId
 from trending_inference.insights.drafting import SCHEMA
 from trending_inference.insights.evidence import Review
-from trending_inference.insights.insight import Insight, Told
+from trending_inference.insights.insight import SHADOW, Insight, Prediction, Told, text_of
 from trending_inference.insights.scoring import RULE
 from trending_inference.problems import Problem, problem_responses, takes_json
-from trending_inference.recording import correlation_id, predictions_served
+from trending_inference.recording import Messages, correlation_id, predictions_served
 from trending_inference.schemas import (
     PLOT,
     InsightAnswer,
@@ -26,10 +27,12 @@ from trending_inference.schemas import (
     StoryItem,
     TitleItem,
 )
+from trending_inference.serving import Chosen
 from trending_inference.serving_model import LoadedModel
-from trending_shared.events import InsightServed
+from trending_shared.events import InsightServed, Trial
 from trending_shared.features import RECIPES, text_hash
 from trending_shared.messages import Message
+from trending_shared.prompts import Prompt
 
 REVIEWS = 20  # of a title, the newest; more than find room in the evidence
 EXAMPLES: dict[str, Any] = {
@@ -63,6 +66,7 @@ def insight_routes() -> APIRouter:
         gateway: GatewayDep,
         request_id: RequestId,
         caller: CallerName,
+        unit_id: UnitId,
     ) -> Response:
         """Genres, a summary, moods, what viewers like and dislike, and a score by a rule.
 
@@ -73,14 +77,50 @@ def insight_routes() -> APIRouter:
         """
         started = perf_counter()
         title_id = asked.title_id if isinstance(asked, TitleItem) else None
-        model = gateway.serving.look()
+        model = gateway.serving.choose(unit_id) if gateway.serving.look().champion else None
+        await gateway.prompts.fresh()
+        prompt = gateway.prompts.choose(unit_id)
         told = await _told(gateway, asked, model)
-        insight = await gateway.insights.tell(told, model=model, caller=caller)
-        answer = _answer(insight, uuid4(), title_id)
-        messages = _messages(
-            gateway, insight, answer, request_id, caller, (perf_counter() - started) * 1000
+        insight = await gateway.insights.tell(
+            told, model=model, prompt=prompt.served, caller=caller
         )
-        answer.recorded = await gateway.recorder.record(messages)
+        answer = _answer(insight, uuid4(), title_id)
+        insight_served = _insight_served(
+            gateway, insight, answer, request_id, caller, started, prompt.trial
+        )
+        cause = _cause(gateway, insight.prediction, title_id, request_id)
+        answer.recorded = await gateway.recorder.record([*cause, insight_served])
+        if prediction := insight.prediction:
+            for other, trial in prediction.chosen.shadows:
+                gateway.shadows.begin(
+                    "models",
+                    partial(
+                        _ask_model,
+                        gateway,
+                        other,
+                        trial,
+                        told.story,
+                        prediction,
+                        title_id,
+                        request_id,
+                    ),
+                )
+        if insight.llm and insight.outcome != "abstained":
+            for written, trial in prompt.shadows:
+                trial = trial.model_copy(update={"shadow_of": str(answer.insight_id)})
+                gateway.shadows.begin(
+                    "prompts",
+                    partial(
+                        _ask_prompt,
+                        gateway,
+                        insight,
+                        written,
+                        trial,
+                        told.story.name,
+                        title_id,
+                        request_id,
+                    ),
+                )
         return Response(
             answer.model_dump_json(),
             media_type="application/json",
@@ -90,7 +130,45 @@ def insight_routes() -> APIRouter:
     return routes
 
 
-async def _told(gateway: Gateway, asked: TitleItem | StoryItem, model: LoadedModel | None) -> Told:
+async def _ask_model(
+    gateway: Gateway,
+    model: LoadedModel,
+    trial: Trial,
+    story: Story,
+    told: Prediction,
+    title_id: str | None,
+    request_id: str,
+) -> Messages:
+    """What a model in shadow says of a title, read as its own recipe has it."""
+    return await gateway.shadows.predict(
+        model,
+        trial,
+        [text_of(story, model.manifest.recipe)],
+        told=[told.verdict.prediction_id],
+        title_ids=[title_id],
+        request_id=request_id,
+    )
+
+
+async def _ask_prompt(
+    gateway: Gateway,
+    told: Insight,
+    prompt: Prompt,
+    trial: Trial,
+    name: str,
+    title_id: str | None,
+    request_id: str,
+) -> Messages:
+    """What would have been told with a prompt in shadow."""
+    started = perf_counter()
+    insight = await gateway.insights.tell_aside(told, prompt, name)
+    answer = _answer(insight, uuid4(), title_id)
+    return [_insight_served(gateway, insight, answer, request_id, SHADOW, started, trial)]
+
+
+async def _told(
+    gateway: Gateway, asked: TitleItem | StoryItem, model: Chosen[LoadedModel] | None
+) -> Told:
     if isinstance(asked, StoryItem):
         story = Story(
             name=asked.name,
@@ -100,7 +178,8 @@ async def _told(gateway: Gateway, asked: TitleItem | StoryItem, model: LoadedMod
             reviews=asked.reviews,
         )
         return Told(story, tuple(map(Review, asked.reviews)))
-    reads = model is not None and RECIPES[model.manifest.recipe].review_words > 0
+    asks = [model.served, *(other for other, _ in model.shadows)] if model else []
+    reads = any(RECIPES[each.manifest.recipe].review_words > 0 for each in asks)
     found = await gateway.browser.stories([asked.title_id], reviews=reads)
     if asked.title_id not in found:
         raise Problem(404, "title-unknown", "the catalog has no title with this id")
@@ -110,7 +189,7 @@ async def _told(gateway: Gateway, asked: TitleItem | StoryItem, model: LoadedMod
 
 def _answer(insight: Insight, insight_id: UUID, title_id: str | None) -> InsightAnswer:
     asked, told, prediction = insight.asked, insight.told, insight.prediction
-    manifest = prediction.model.manifest if prediction else None
+    manifest = prediction.chosen.served.manifest if prediction else None
     return InsightAnswer.model_validate(
         {
             "insight_id": insight_id,
@@ -145,7 +224,7 @@ def _answer(insight: Insight, insight_id: UUID, title_id: str | None) -> Insight
             ),
             "prediction_id": prediction.verdict.prediction_id if prediction else None,
             "model": ModelUsed(
-                name=manifest.name, version=manifest.version, alias=prediction.model.alias
+                name=manifest.name, version=manifest.version, alias=prediction.chosen.alias
             )
             if prediction and manifest
             else None,
@@ -155,16 +234,20 @@ def _answer(insight: Insight, insight_id: UUID, title_id: str | None) -> Insight
     )
 
 
-def _messages(
+def _insight_served(
     gateway: Gateway,
     insight: Insight,
     answer: InsightAnswer,
     request_id: str,
     caller: str,
-    milliseconds: float,
-) -> list[Message[Any]]:
-    """The record of the answer, and that of the prediction it rests on, which is its cause."""
-    now, prediction = gateway.clock.now(), insight.prediction
+    started: float,
+    trial: Trial | None,
+) -> Message[InsightServed]:
+    """The record of an answer.
+
+    Args:
+        started: when it was begun, by `perf_counter`.
+    """
     usage = answer.usage
     said = answer.model_dump_json(include={"genres", "claims", "vibes", "score"})
     served = InsightServed(
@@ -192,24 +275,32 @@ def _messages(
         claims=len(answer.claims),
         dropped=answer.dropped,
         prediction_id=str(answer.prediction_id) if answer.prediction_id else None,
-        served_at=now,
-        duration_ms=round(milliseconds, 3),
+        served_at=gateway.clock.now(),
+        duration_ms=round((perf_counter() - started) * 1000, 3),
+        trial=trial,
     )
-    message = Message(
+    return Message(
         event=served,
         id=answer.insight_id,
         correlation_id=correlation_id(request_id),
         causation_id=answer.prediction_id,
     )
+
+
+def _cause(
+    gateway: Gateway, prediction: Prediction | None, title_id: str | None, request_id: str
+) -> Messages:
+    """The record of the prediction that an answer rests on, if there is one."""
     if prediction is None:
-        return [message]
-    causes = predictions_served(
-        prediction.model,
+        return []
+    return predictions_served(
+        prediction.chosen.served,
         [prediction.text],
         [prediction.verdict],
-        title_ids=[answer.title_id],
+        title_ids=[title_id],
         request_id=request_id,
-        served_at=now,
+        served_at=gateway.clock.now(),
         milliseconds=prediction.seconds * 1000,
+        alias=prediction.chosen.alias,
+        trial=prediction.chosen.trial,
     )
-    return [*causes, message]

@@ -69,8 +69,28 @@ class InferenceMetrics:
         )
         self.load_failures = Counter(
             "trending_inference_model_load_failures_total",
-            "Attempts to look up or load a model that failed; the model in service stays",
+            "Attempts to look up or load a model or prompt that failed; what is in service stays",
             ["reason"],
+            registry=registry,
+        )
+        self.version_broken = Gauge(
+            "trending_inference_version_broken",
+            "1 while an alias or an arm of an experiment points at what can't be served; the log "
+            "and /v1/models say why",
+            ["subject", "target", "role"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.fallbacks = Counter(
+            "trending_inference_experiment_fallbacks_total",
+            "Requests that the champion answered because their arm couldn't be served",
+            ["subject", "experiment"],
+            registry=registry,
+        )
+        self.shadows = Counter(
+            "trending_inference_shadows_total",
+            "Requests that another version was asked as well; dropped ones met a busy gateway",
+            ["subject", "outcome"],
             registry=registry,
         )
         self.model_info = Gauge(

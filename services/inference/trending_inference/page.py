@@ -82,8 +82,8 @@ def page_routes() -> APIRouter:
 
 
 def _render(gateway: Gateway, template: str, **values: Any) -> HTMLResponse:
-    loaded = gateway.serving.look()
-    manifest = loaded.manifest if loaded else None
+    champion = gateway.serving.look().champion
+    manifest = champion.manifest if champion else None
     page = gateway.pages.get_template(template)
     return HTMLResponse(
         page.render(model=manifest, alias=gateway.serving.alias, **values),

@@ -12,7 +12,7 @@ from trending_inference.metrics import InferenceMetrics
 from trending_inference.predicting import Verdict
 from trending_inference.serving_model import LoadedModel
 from trending_shared.errors import BrokerUnavailable, TrendingError
-from trending_shared.events import PredictionServed
+from trending_shared.events import PredictionServed, Trial
 from trending_shared.features import text_hash
 from trending_shared.messages import NAMESPACE, Message, first_message
 from trending_shared.publishing import Publisher
@@ -34,8 +34,18 @@ def predictions_served(
     request_id: str,
     served_at: datetime,
     milliseconds: float,
+    alias: str,
+    trial: Trial | None,
+    shadow_of: Sequence[UUID] | None = None,
 ) -> list[Message[PredictionServed]]:
-    """The records of one request's predictions, each under its own id."""
+    """The records of one request's predictions, each under its own id.
+
+    Args:
+        shadow_of: the predictions that were told instead of these.
+    """
+    trials: Sequence[Trial | None] = [trial] * len(texts)
+    if trial and shadow_of:
+        trials = [trial.model_copy(update={"shadow_of": str(told)}) for told in shadow_of]
     return [
         first_message(
             PredictionServed(
@@ -43,7 +53,7 @@ def predictions_served(
                 request_id=request_id,
                 model=model.manifest.name,
                 model_version=model.manifest.version,
-                alias=model.alias,
+                alias=alias,
                 title_id=title_id,
                 text=text,
                 text_hash=text_hash(text),
@@ -51,11 +61,12 @@ def predictions_served(
                 genres=verdict.genres,
                 served_at=served_at,
                 duration_ms=round(milliseconds, 3),
+                trial=mine,
             ),
             id=verdict.prediction_id,
             correlation_id=correlation_id(request_id),
         )
-        for verdict, title_id, text in zip(verdicts, title_ids, texts, strict=True)
+        for verdict, title_id, text, mine in zip(verdicts, title_ids, texts, trials, strict=True)
     ]
 
 

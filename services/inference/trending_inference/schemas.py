@@ -21,6 +21,7 @@ from trending_inference.filters import TitleId
 from trending_inference.insights.drafting import ClaimKind
 from trending_inference.reasons import Reason
 from trending_shared.events import Kind
+from trending_shared.experiments import MOST_ARMS, Arm, Subject
 from trending_shared.genres import GENRES
 
 MAX_ITEMS = 64
@@ -86,6 +87,11 @@ class GenresRequest(Asked):
     )
 
     items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=MAX_ITEMS)]
+    version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] | None = Field(
+        default=None,
+        description="of the model that is to answer, one of those in service, whatever experiments "
+        "say; /v1/models lists them",
+    )
 
 
 class ModelUsed(BaseModel):
@@ -93,7 +99,9 @@ class ModelUsed(BaseModel):
 
     name: str = Field(examples=["genres"])
     version: str = Field(examples=["9f2c4e6a8b0d1f37"])
-    alias: str = Field(examples=["champion"])
+    alias: str = Field(
+        description="by which it was chosen, or `experiment`, or `pinned`", examples=["champion"]
+    )
 
 
 class GenreAnswer(BaseModel):
@@ -474,6 +482,28 @@ class AliasState(BaseModel):
     reasons: list[str]
 
 
+class VersionInService(BaseModel):
+    """A version that answers, in this process."""
+
+    version: str
+    roles: list[str] = Field(
+        description="what for: as the champion, as an arm of an experiment",
+        examples=[["champion", "autumn/control"]],
+    )
+
+
+class VersionBroken(BaseModel):
+    """What was to be in service and can't be; what was there before stays."""
+
+    role: str = Field(
+        description="the alias or arm that points at it, or `experiments` for their document",
+        examples=["autumn/candidate"],
+    )
+    version: str | None
+    reason: str = Field(examples=["ModelUnusable"])
+    detail: str
+
+
 class ModelsAnswer(BaseModel):
     """The registry as the gateway sees it."""
 
@@ -481,4 +511,84 @@ class ModelsAnswer(BaseModel):
     alias: str
     champion: AliasState | None
     serving: str | None = Field(description="the version this process answers with right now")
+    in_service: list[VersionInService] = Field(
+        description="all that this process can be asked for by `version`"
+    )
+    broken: list[VersionBroken] = Field(description="what couldn't be put in service, and why")
     versions: list[ModelSummary] = Field(description="newest first")
+
+
+class ExperimentChange(Asked):
+    """What an experiment is to be from now on."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")] = Field(
+        description="also its salt: another name draws anew", examples=["autumn"]
+    )
+    state: Literal["running", "stopped"] = "running"
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=MOST_ARMS)]
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] = Field(
+        default="by hand", description="why; kept in the history"
+    )
+
+
+class ExperimentFacts(BaseModel):
+    """One state of an experiment, but for its arms."""
+
+    number: int = Field(description="of the states of this target; the `ETag`", examples=[3])
+    subject: Subject
+    target: str = Field(description="a model's or a prompt's name", examples=["genres"])
+    name: str = Field(examples=["autumn"])
+    state: Literal["running", "stopped"]
+    reasons: list[str]
+    changed_by: str
+    changed_at: AwareDatetime
+
+
+class ExperimentState(ExperimentFacts):
+    """One state of an experiment."""
+
+    arms: list[Arm]
+
+
+class ArmInService(Arm):
+    """An arm, and what answers for it."""
+
+    in_service: str | None = Field(
+        description="the version in this process; without one the champion answers"
+    )
+    reason: str | None = Field(description="why it can't be served", examples=["ModelUnusable"])
+
+
+class ExperimentHere(ExperimentFacts):
+    """An experiment as this process has it."""
+
+    follows: bool = Field(description="true if this process goes by this very state")
+    arms: list[ArmInService]
+
+
+class ExperimentsAnswer(BaseModel):
+    """The last experiment with each target."""
+
+    total: int
+    items: list[ExperimentHere]
+    links: Links
+
+
+class ExperimentHistory(BaseModel):
+    """An experiment, and the states before it."""
+
+    current: ExperimentState
+    total: int
+    history: list[ExperimentState] = Field(description="newest first")
+    links: Links
+
+
+class AssignmentAnswer(BaseModel):
+    """What an experiment has to do with a unit."""
+
+    experiment: str = Field(examples=["autumn"])
+    number: int = Field(description="of the state that this was drawn by")
+    unit: str = Field(description="by the hash that is on record", examples=["5f2b" * 8])
+    arm: str = Field(examples=["candidate"])
+    version: str = Field(examples=["9f2c4e6a8b0d1f37"])
+    shadows: list[str] = Field(description="arms that are asked as well, unseen")

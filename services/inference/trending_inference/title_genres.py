@@ -90,7 +90,7 @@ class TitleGenres:
         Raises:
             BrokerUnavailable, ModelUnusable, Overloaded, StoreUnavailable: as their names say.
         """
-        model = self._serving.look()
+        model = self._serving.look().champion
         if model is None:
             return 0
         missing = await self._missing(model.manifest.version)
@@ -169,6 +169,8 @@ class TitleGenres:
                 request_id=REQUEST_ID,
                 served_at=now,
                 milliseconds=seconds / len(verdicts) * 1000,
+                alias=self._serving.alias,
+                trial=None,
             )
         )
         rows: list[dict[str, Any]] = [

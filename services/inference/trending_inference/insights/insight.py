@@ -18,9 +18,9 @@ from trending_inference.insights.flights import Flights
 from trending_inference.insights.ledger import Ledger, Prices
 from trending_inference.insights.llm import Llm, LlmDenied, LlmFailed, Reply, Usage
 from trending_inference.insights.scoring import Score, score
-from trending_inference.insights.serving_prompt import ServingPrompt
 from trending_inference.metrics import InferenceMetrics
-from trending_inference.predicting import Predictor, Verdict
+from trending_inference.predicting import Overloaded, Predictor, Verdict
+from trending_inference.serving import Chosen
 from trending_inference.serving_model import LoadedModel
 from trending_shared.api_keys import ANONYMOUS
 from trending_shared.errors import StoreUnavailable
@@ -30,6 +30,9 @@ from trending_shared.prompts import Prompt
 log = structlog.get_logger()
 
 ATTEMPTS = 2
+SHADOW = ":shadow"
+"""The caller whose budget pays for shadows; no key can have this name."""
+_ASIDE = 2  # questions asked in shadow at once
 _TOKENS_OF_SCHEMA = 1500  # what servers add to the messages for the answer's form, generously
 _TOKENS_OF_ANSWER = 4000  # if the prompt sets no limit
 _BYTES_A_TOKEN = 2  # fewer than in any language that we have seen: a bound, not an estimate
@@ -54,7 +57,7 @@ class Told:
 class Prediction:
     """What the genre model in service says of the same text."""
 
-    model: LoadedModel
+    chosen: Chosen[LoadedModel]
     text: str
     verdict: Verdict
     seconds: float
@@ -96,7 +99,6 @@ class Insights:
         self,
         *,
         llm: Llm | None,
-        prompt: ServingPrompt,
         ledger: Ledger,
         prices: Prices,
         timeout: timedelta,
@@ -114,7 +116,6 @@ class Insights:
             at_once: questions under way before further ones are answered without the model.
         """
         self._llm = llm
-        self._prompt = prompt
         self._ledger = ledger
         self._prices = prices
         self._timeout = timeout.total_seconds()
@@ -123,14 +124,20 @@ class Insights:
         self._predictor = predictor
         self._metrics = metrics
         self._flights: Flights[Asked] = Flights()
+        self._aside: Flights[Asked] = Flights()  # of shadows, so that they take nobody's place
 
     async def tell(
-        self, told: Told, *, model: LoadedModel | None, caller: str = ANONYMOUS
+        self,
+        told: Told,
+        *,
+        model: Chosen[LoadedModel] | None,
+        prompt: Prompt,
+        caller: str = ANONYMOUS,
     ) -> Insight:
         """What can be said of a title.
 
         Args:
-            model: the genre model in service, if there is one.
+            model: the genre model that answers, if one is in service.
             caller: whose budget a question counts against.
 
         Raises:
@@ -140,7 +147,6 @@ class Insights:
         self._metrics.insight_texts_withheld.inc(evidence.withheld)
         story = told.story
         data = write_data(story.name, story.kind, evidence)
-        prompt = await self._prompt.current()
         insight = Insight(
             outcome="abstained",
             reason="evidence-thin",
@@ -151,32 +157,46 @@ class Insights:
         )
         if not evidence.thin:
             prediction = await self._predict(model, story) if model else None
-            asked = await self._ask(data, prompt, caller)
+            asked = await self._ask(self._flights, self._at_once, data, prompt, caller)
             insight = conclude(replace(insight, asked=asked, prediction=prediction), story.name)
         self._count(insight)
         return insight
 
+    async def tell_aside(self, insight: Insight, prompt: Prompt, name: str) -> Insight:
+        """What would have been told of the same title with another prompt.
+
+        It is paid for out of a budget of its own, as large as a caller's.
+
+        Args:
+            insight: what was told, of enough evidence.
+            name: the title's.
+
+        Raises:
+            Overloaded: enough is asked aside already.
+        """
+        if len(self._aside) >= _ASIDE:
+            raise Overloaded(f"{_ASIDE} questions are asked aside already", retry_after=1)
+        asked = await self._ask(self._aside, _ASIDE, insight.data, prompt, SHADOW)
+        return conclude(replace(insight, prompt=prompt, asked=asked), name)
+
     async def close(self) -> None:
         """Wait for questions under way; their answers are kept."""
         await self._flights.land()
+        await self._aside.land()
 
-    async def _predict(self, model: LoadedModel, story: Story) -> Prediction | None:
-        text = compose_text(
-            name=story.name,
-            plot=story.plot,
-            kind=story.kind,
-            countries=story.countries,
-            reviews=story.reviews,
-            recipe=model.manifest.recipe,
-        )
+    async def _predict(self, chosen: Chosen[LoadedModel], story: Story) -> Prediction | None:
+        model = chosen.served
+        text = text_of(story, model.manifest.recipe)
         if not text:
             return None
         answered = await self._predictor.predict(model, [text])
-        return Prediction(model, text, answered.verdicts[0], answered.seconds)
+        return Prediction(chosen, text, answered.verdicts[0], answered.seconds)
 
     # ------------------------------------------------------------ the language model
 
-    async def _ask(self, data: str, prompt: Prompt, caller: str) -> Asked:
+    async def _ask(
+        self, flights: Flights[Asked], at_once: int, data: str, prompt: Prompt, caller: str
+    ) -> Asked:
         """A draft from the cache, or else from the model if there is one and it may be asked."""
         llm = self._llm
         if llm is None:
@@ -185,9 +205,9 @@ class Insights:
         try:
             if known := await self._ledger.known(key):
                 return Asked(known, cached=True)
-            if len(self._flights) >= self._at_once and key not in self._flights:
+            if len(flights) >= at_once and key not in flights:
                 return Asked(None, "too-many-questions")
-            asked, began = await self._flights.join(
+            asked, began = await flights.join(
                 key, lambda: self._attempt(llm, key, data, prompt, caller)
             )
         except StoreUnavailable:
@@ -268,6 +288,18 @@ class Insights:
             reason=insight.reason,
             dropped=sum(insight.told.dropped.values()),
         )
+
+
+def text_of(story: Story, recipe: str) -> str:
+    """What a genre model of this recipe reads of a story; empty if nothing is readable."""
+    return compose_text(
+        name=story.name,
+        plot=story.plot,
+        kind=story.kind,
+        countries=story.countries,
+        reviews=story.reviews,
+        recipe=recipe,
+    )
 
 
 def conclude(insight: Insight, name: str) -> Insight:
