@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from trending_cli import (
     dead_letters,
+    experiments,
     features,
     imports,
     jobs,
@@ -28,6 +29,7 @@ from trending_cli.quality import commands as quality
 from trending_cli.replay import replay
 from trending_shared.errors import (
     BrokerUnavailable,
+    ExperimentNotFound,
     ModelNotFound,
     PredictionUnknown,
     PromptNotFound,
@@ -41,6 +43,7 @@ from trending_shared.settings import DEFAULT_HOME
 _STATUSES: dict[type[Exception], Exit] = {
     SettingInvalid: Exit.USAGE,
     ModelNotFound: Exit.NOT_FOUND,
+    ExperimentNotFound: Exit.NOT_FOUND,
     PredictionUnknown: Exit.NOT_FOUND,
     PromptNotFound: Exit.NOT_FOUND,
     BrokerUnavailable: Exit.UNREACHABLE,
@@ -81,6 +84,7 @@ app.add_typer(sources.app, name="sources")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(models.app, name="models")
 app.add_typer(prompts.app, name="prompts")
+app.add_typer(experiments.app, name="experiments")
 app.add_typer(quality.app, name="quality")
 app.add_typer(features.app, name="features")
 app.add_typer(keys.app, name="keys")

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import log
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -27,7 +27,6 @@ from pydantic import (
 from trending_shared.errors import (
     ExperimentInvalid,
     ExperimentMoved,
-    ExperimentNotFound,
     ModelNotFound,
     PromptNotFound,
 )
@@ -36,7 +35,6 @@ from trending_shared.registry import CHAMPION, ModelRegistry
 from trending_shared.storage import ObjectStore
 
 Subject = Literal["models", "prompts"]
-SUBJECTS: tuple[Subject, ...] = get_args(Subject)
 Version = Annotated[str, StringConstraints(pattern=rf"^({CHAMPION}|[0-9a-f]{{16}})$")]
 MOST_ARMS = 8  # each is a model in memory
 
@@ -259,13 +257,6 @@ def check_follows(new: Experiment, history: Sequence[Experiment]) -> None:
             raise ExperimentInvalid(
                 f"{arm.name} is {versions[arm.name]} in {new.name}; name a new arm"
             )
-
-
-def running(experiment: Experiment | None, subject: Subject, target: str) -> Experiment:
-    """Raises `ExperimentNotFound` unless it is running."""
-    if experiment is None or not experiment.running:
-        raise ExperimentNotFound(f"no experiment with {subject} {target} is running")
-    return experiment
 
 
 def _folder(subject: str, target: str) -> str:
