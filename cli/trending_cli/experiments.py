@@ -39,8 +39,10 @@ def list_(as_json: JsonOption = False) -> None:
         print_json(found)
         return
     rows = [
-        [f"{each.subject} {each.target}", each.name, each.state, arm.name, arm.version]
-        + [f"{arm.weight:g}", f"{arm.shadow:g}"]
+        [
+            *(f"{each.subject} {each.target}", each.name, each.state, arm.name, arm.version),
+            *(f"{arm.weight:g}", f"{arm.shadow:g}"),
+        ]
         for each in found
         for arm in each.arms
     ]
