@@ -21,7 +21,6 @@ from trending_cli.jobs import publish_job
 from trending_cli.output import Exit, console, errors, print_json, print_table, shown, tell
 from trending_cli.ports import HOST, free_ports
 from trending_cli.processes import ServiceDied
-from trending_cli.walk import Walk, WalkWatcher, watching
 from trending_shared.errors import ModelNotFound, TrendingError
 from trending_shared.events import (
     DatasetPublished,
@@ -37,6 +36,7 @@ from trending_shared.messages import first_message
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.settings import DEFAULT_HOME
 from trending_shared.storage import ObjectStore
+from trending_shared.walk import Walk, WalkWatcher, watching
 
 _GIVE_UP = 1800.0  # seconds without a single new event
 _SERVED_WITHIN = 60.0  # seconds; the gateway looks every few whether the champion has changed

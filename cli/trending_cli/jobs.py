@@ -13,12 +13,12 @@ from rich.table import Table
 
 from trending_cli import clients
 from trending_cli.output import Exit, JsonOption, console, fail, print_facts, print_json, shown
-from trending_cli.walk import Walk, watching
 from trending_shared.events import ScrapeJob
 from trending_shared.messages import first_message
 from trending_shared.settings import CommonSettings
 from trending_shared.sources import SourceEntry, read_catalogue
 from trending_shared.topics import all_event_topics, ensure_topics
+from trending_shared.walk import Walk, watching
 
 app = typer.Typer(no_args_is_help=True, help="Publish scrape jobs and follow them.")
 
@@ -123,7 +123,7 @@ async def _report(common: CommonSettings, job: UUID, *, follow: bool, as_json: b
     if walk.count(ScrapeJob) == 0:
         raise fail(f"no job {job} in {ScrapeJob.topic}", Exit.NOT_FOUND)
     if as_json:
-        print_json(summary(walk))
+        print_json(walk.summary())
     else:
         print_facts({name.replace("_", " "): value for name, value in walk.counts.items()})
         for reason, number in walk.rejected.most_common():
@@ -133,17 +133,6 @@ async def _report(common: CommonSettings, job: UUID, *, follow: bool, as_json: b
         console.print("[green]done[/]" if walk.settled else "[yellow]under way[/]")
     if walk.parked:
         raise typer.Exit(Exit.FAILED)
-
-
-def summary(walk: Walk) -> dict[str, object]:
-    """A walk as one JSON document."""
-    return {
-        "job_id": walk.job_id,
-        "done": walk.settled,
-        "counts": walk.counts,
-        "rejected": dict(walk.rejected),
-        "parked": {str(id): reason for id, reason in walk.parked.items()},
-    }
 
 
 def progress_table(walk: Walk, seconds: float) -> Table:

@@ -20,7 +20,6 @@ from trending_cli.output import (
     print_table,
     shown,
 )
-from trending_cli.walk import Walk, watching
 from trending_shared.errors import ObjectMissing
 from trending_shared.events import ModelPromoted, ModelRefused, ModelRegistered, TrainingRequested
 from trending_shared.messages import Message, first_message
@@ -28,6 +27,7 @@ from trending_shared.registry import CHAMPION, Manifest, ModelRegistry
 from trending_shared.settings import CommonSettings
 from trending_shared.storage import ObjectStore
 from trending_shared.topics import all_event_topics, ensure_topics
+from trending_shared.walk import Walk, watching
 
 if TYPE_CHECKING:
     from trending_cli.leaderboard import Leaderboard
@@ -382,7 +382,7 @@ async def _request(
         if not wait:
             await sender.publish([request])
             return Walk(id)
-        async with watching(kafka, id, from_now=True) as watcher:
+        async with watching(kafka, id) as watcher:
             walk = watcher.walks[id]
             await sender.publish([request])
             with errors.status(f"training {id}") as status:

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from types import FrameType
 from typing import Any, Literal, TypeVar
 
 import uvicorn
@@ -55,6 +56,18 @@ def _brief_about_outages(app: App) -> App:
     return brief
 
 
+class _Server(uvicorn.Server):
+    """Says so when it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, *, stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell = stopping
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._tell()
+        super().handle_exit(sig, frame)
+
+
 def run(
     service: str,
     cls: type[S],
@@ -62,12 +75,15 @@ def run(
     *,
     listen: Callable[[S], socket.socket] | None = None,
     http: type[asyncio.Protocol] | Literal["auto"] = "auto",
+    stopping: Callable[[Any], None] | None = None,
 ) -> None:
     """Be the process of a service until it is stopped.
 
     Args:
         listen: makes the socket to listen on, if it isn't simply the address of the settings.
         http: what speaks HTTP, if not one of uvicorn's own.
+        stopping: called with the app, by the handler of the signal, before the server begins to
+            wait for what it has accepted.
 
     Raises:
         SystemExit: a setting can't be used (status 78, EX_CONFIG), or the service can't start.
@@ -85,7 +101,7 @@ def run(
     except SettingInvalid as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(os.EX_CONFIG) from error
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             _brief_about_outages(app),
             host=settings.host,
@@ -96,7 +112,8 @@ def run(
             server_header=False,  # tells whoever looks for one which hole to try
             lifespan="on",
             timeout_graceful_shutdown=30,
-        )
+        ),
+        stopping=lambda: stopping(app) if stopping else None,
     )
     # uvicorn finishes what it has accepted, and then raises the signal once more; to stop when one
     # is told to is no failure.

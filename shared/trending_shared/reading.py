@@ -1,18 +1,24 @@
-"""Taking records from Kafka when the client can't read one of them.
+"""Taking records from Kafka, in a group or outside of any, and when the client can't read one.
 
 Kafka's protocol wants the names of headers in UTF-8, but no broker checks it. The client raises
 where a record breaks this, again and again, and gives out none of the records fetched with it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import ConsumerRecord as Record
+from aiokafka.errors import KafkaError
 
+from trending_shared.errors import BrokerUnavailable
 from trending_shared.messages import Position
+from trending_shared.settings import KafkaSettings
 
 _PAUSE = 0.2  # seconds, when nothing has been fetched yet
+_PATIENCE = 10.0  # seconds for Kafka to answer at all; it does within one, or isn't there
 
 Take = Callable[[AIOKafkaConsumer], Awaitable[tuple[Record, ...]]]
 
@@ -65,3 +71,35 @@ async def _start_over(consumer: AIOKafkaConsumer) -> None:
             await consumer.seek_to_beginning(partition)
         else:
             consumer.seek(partition, offset)
+
+
+@asynccontextmanager
+async def started(
+    kafka: KafkaSettings, start: Callable[[], Awaitable[Any]], stop: Callable[[], Awaitable[Any]]
+) -> AsyncIterator[None]:
+    """Between a client's start and its stop; raises `BrokerUnavailable` if it can't start."""
+    try:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await start()
+        except (BrokerUnavailable, KafkaError, OSError, TimeoutError) as error:
+            raise BrokerUnavailable(
+                f"no Kafka answers at {kafka.bootstrap_servers}; start one with `trending up`, "
+                "or set KAFKA_BOOTSTRAP_SERVERS"
+            ) from error
+        yield
+    finally:
+        await stop()
+
+
+@asynccontextmanager
+async def reader(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer outside of any group, that commits nothing; it reads what services read."""
+    client = AIOKafkaConsumer(
+        **kafka.connection,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
+    async with started(kafka, client.start, client.stop):
+        yield client

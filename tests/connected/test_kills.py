@@ -28,7 +28,6 @@ from trending_cli import clients
 from trending_cli.house import House, running_house
 from trending_cli.jobs import publish_job
 from trending_cli.ports import free_ports
-from trending_cli.walk import Walk, WalkWatcher, watching
 from trending_shared.catalog import Catalog, predictions, reviews, titles, trends
 from trending_shared.events import (
     DatasetPublished,
@@ -43,6 +42,7 @@ from trending_shared.events import (
 )
 from trending_shared.messages import NAMESPACE, Message
 from trending_shared.tables import storage_options, table_uri
+from trending_shared.walk import Walk, WalkWatcher, watching
 
 pytestmark = [pytest.mark.connected]
 

@@ -1,13 +1,14 @@
 """A gateway with everything around it in memory or in a temporary folder."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from fastapi import FastAPI
@@ -19,12 +20,65 @@ from trending_inference.settings import InferenceSettings
 from trending_shared.catalog import Catalog, identities, reviews, title_predictions, titles, trends
 from trending_shared.clock import FrozenClock
 from trending_shared.experiments import Arm, Experiment, Experiments, Subject
+from trending_shared.messages import Message
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.storage import ObjectStore
 from trending_shared.testing import CollectingPublisher
 from trending_shared.testing.models import a_manifest
+from trending_shared.walk import EventLog, WalkWatcher
 
 DAY = date(2026, 11, 1)
+EPOCH = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+class FakeLog:
+    """Kafka's log as a watcher reads it: one partition, whose records come when they are told to.
+
+    `later` holds what comes after each time that the end was reached.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+        self.later: list[Message[Any]] = []
+        self.readers = 0
+        self._read = 0
+
+    def add(self, *messages: Message[Any]) -> None:
+        for message in messages:
+            self.records.append(
+                SimpleNamespace(
+                    topic=message.event.topic,
+                    partition=0,
+                    offset=len(self.records),
+                    headers=message.headers(source="test", code_version="1", now=EPOCH),
+                    value=message.body(),
+                )
+            )
+
+    @asynccontextmanager
+    async def watch(self, job_id: UUID) -> AsyncIterator[WalkWatcher]:
+        self._read = 0
+        self.readers += 1
+        try:
+            yield WalkWatcher(EventLog(self), [job_id])
+        finally:
+            self.readers -= 1
+
+    async def getmany(self, **_: Any) -> dict[str, list[Any]]:
+        await asyncio.sleep(0)
+        new, self._read = self.records[self._read :], len(self.records)
+        if not new and self.later:
+            self.add(self.later.pop(0))
+        return {"all": new} if new else {}
+
+    def assignment(self) -> set[str]:
+        return {"all"}
+
+    async def end_offsets(self, partitions: Sequence[str]) -> dict[str, int]:
+        return dict.fromkeys(partitions, len(self.records))
+
+    async def position(self, partition: str) -> int:
+        return self._read
 
 
 @dataclass
@@ -37,6 +91,7 @@ class World:
     store: ObjectStore
     models: ModelRegistry
     clock: FrozenClock
+    log: FakeLog = field(default_factory=FakeLog)
 
     def app(self, **settings: Any) -> FastAPI:
         return create_app(
@@ -44,6 +99,7 @@ class World:
             publisher=self.publisher,
             catalog=self.catalog,
             store=self.store,
+            watch=self.log.watch,
             clock=self.clock,
         )
 

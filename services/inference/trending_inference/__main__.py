@@ -28,6 +28,7 @@ def main() -> None:
         create_app,
         listen=(lambda of: listen(of.host, of.port)) if parent else None,
         http=Door,
+        stopping=lambda app: app.state.jobs.stop(),
     )
 
 

@@ -4,23 +4,20 @@ import asyncio
 import hashlib
 from typing import Annotated
 from urllib.parse import urlencode
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from trending_inference.filters import FacetsQuery, Paged, TitleId, TitlesQuery, TrendingQuery
 from trending_inference.gateway import GatewayDep
 from trending_inference.genres import genres
-from trending_inference.problems import Problem, problem_responses, takes_json
+from trending_inference.problems import Problem, problem_responses
 from trending_inference.schemas import (
     AliasState,
     FacetsAnswer,
     GenresAnswer,
-    IdempotencyKey,
-    JobAccepted,
-    JobRequest,
     Links,
     ModelsAnswer,
     ModelSummary,
@@ -31,9 +28,7 @@ from trending_inference.schemas import (
     VersionInService,
 )
 from trending_shared.errors import PredictionUnknown
-from trending_shared.events import ScrapeJob
 from trending_shared.lineage import Lineage, trace_prediction
-from trending_shared.messages import NAMESPACE, first_message
 from trending_shared.registry import Manifest
 
 log = structlog.get_logger()
@@ -42,7 +37,6 @@ log = structlog.get_logger()
 def api_routes() -> APIRouter:
     """Every route of the API, on a router of its own for each app."""
     routes = APIRouter(prefix="/v1")
-    body = [Depends(takes_json)]
 
     routes.add_api_route(
         "/genres",
@@ -142,33 +136,6 @@ def api_routes() -> APIRouter:
         if detail is None:
             raise Problem(404, "title-unknown", "the catalog has no title with this id")
         return cached(request, detail)
-
-    @routes.post(
-        "/jobs",
-        summary="Have a source scraped",
-        status_code=202,
-        responses=problem_responses(400, 413, 415, 422, 503),
-        dependencies=body,
-        tags=["operations"],
-    )
-    async def jobs(
-        asked: JobRequest,
-        gateway: GatewayDep,
-        idempotency_key: Annotated[IdempotencyKey | None, Header()] = None,
-    ) -> JobAccepted:
-        """Publish a scrape job. The same request under the same `Idempotency-Key` is the same job.
-
-        Without a `url` the job starts at the page that the gateway was told for this source.
-        """
-        url = str(asked.url) if asked.url else gateway.settings.start_urls.get(asked.source)
-        if url is None:
-            raise Problem(422, "url-needed", "no first page is set for this source; send a url")
-        job = ScrapeJob(source=asked.source, url=url, max_pages=asked.max_pages)
-        name = f"job:{idempotency_key}:{job.model_dump_json()}"
-        job_id = uuid5(NAMESPACE, name) if idempotency_key else uuid4()
-        await gateway.recorder.publish([first_message(job, id=job_id)])
-        log.info("job_published", job_id=str(job_id), source=job.source)
-        return JobAccepted(job_id=job_id)
 
     @routes.get(
         "/models",

@@ -4,6 +4,7 @@ import gc
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -19,6 +20,7 @@ from trending_inference.browsing import Browser
 from trending_inference.edge import Edge
 from trending_inference.experiments_api import experiment_routes
 from trending_inference.feedback_api import feedback_routes
+from trending_inference.following import Jobs, Watch
 from trending_inference.gateway import AnsweringPublisher, Gateway, GatewayDep, State
 from trending_inference.genres import answer_genres
 from trending_inference.insights.insight import Insights
@@ -26,6 +28,7 @@ from trending_inference.insights.ledger import Budget, Ledger, Prices
 from trending_inference.insights.llm import OpenAiLlm
 from trending_inference.insights.serving_prompt import ServingPrompt
 from trending_inference.insights_api import insight_routes
+from trending_inference.jobs_api import job_routes
 from trending_inference.metrics import InferenceMetrics
 from trending_inference.page import STATIC, create_pages, page_routes
 from trending_inference.predicting import Predictor
@@ -46,6 +49,7 @@ from trending_shared.registry import ModelRegistry
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
 from trending_shared.topics import ensure_topics, topic_spec
+from trending_shared.walk import watching
 
 log = structlog.get_logger()
 
@@ -58,6 +62,7 @@ def create_app(
     publisher: AnsweringPublisher | None = None,
     catalog: Catalog | None = None,
     store: ObjectStore | None = None,
+    watch: Watch | None = None,
     clock: Clock | None = None,
 ) -> FastAPI:
     """Build and connect everything; nothing is started.
@@ -136,6 +141,11 @@ def create_app(
             predictor=predictor,
             metrics=metrics,
         ),
+        jobs=Jobs(
+            watch or partial(watching, settings.kafka),
+            at_once=settings.followers,
+            patience=settings.timeout.total_seconds(),
+        ),
         pages=create_pages(),
         registry=registry,
         metrics=metrics,
@@ -190,11 +200,13 @@ def create_app(
         metrics=metrics,
         answered_here={("POST", "/v1/genres"): answer_genres},
     )
+    app.state.jobs = gateway.jobs
     refusals = problem_responses(401, 403, 429)
     app.include_router(api_routes(), responses=refusals)
     app.include_router(insight_routes(), responses=refusals)
     app.include_router(feedback_routes(), responses=refusals)
     app.include_router(experiment_routes(), responses=refusals)
+    app.include_router(job_routes(), responses=refusals)
     app.include_router(page_routes())
     app.mount("/static", StaticFiles(directory=STATIC))
     _add_probes(app)

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 
 from trending_inference.access import Access
 from trending_inference.browsing import Browser
+from trending_inference.following import Jobs
 from trending_inference.insights.insight import Insights
 from trending_inference.insights.serving_prompt import ServingPrompt
 from trending_inference.metrics import InferenceMetrics
@@ -57,6 +58,7 @@ class Gateway:
     recorder: Recorder
     shadows: Shadows
     insights: Insights
+    jobs: Jobs
     pages: Environment
     registry: CollectorRegistry
     metrics: InferenceMetrics

@@ -50,10 +50,11 @@ _CHECKS = {
     "too_short": ("no-items", 422),
 }
 _UNAVAILABLE = {
-    "BrokerUnavailable": "Kafka didn't take the event in time",
+    "BrokerUnavailable": "Kafka didn't answer in time",
     "ModelNotFound": "no model is in service yet",
     "Overloaded": "too many requests are waiting",
     "StoreUnavailable": "the store didn't answer",
+    "TooManyFollowers": "as many jobs are followed as this process can",
 }
 
 

@@ -406,6 +406,32 @@ class JobAccepted(BaseModel):
     job_id: UUID
 
 
+class JobCounts(BaseModel):
+    """How many of its events have come, stage by stage."""
+
+    pages: int
+    titles_scraped: int
+    reviews_scraped: int
+    titles_cleaned: int
+    titles_rejected: int
+    reviews_cleaned: int
+    reviews_rejected: int
+    featurized: int
+    parked: int
+
+
+class JobStatus(BaseModel):
+    """What has come of a job."""
+
+    job_id: UUID
+    done: bool = Field(description="true if every page, title and review has come to its end")
+    counts: JobCounts
+    rejected: dict[str, int] = Field(description="records by reason", examples=[{"PlotMissing": 3}])
+    parked: dict[UUID, str] = Field(
+        description="events that could never be handled, with the reason"
+    )
+
+
 def _known(genre: str) -> str:
     if genre not in GENRES:
         raise ValueError("this is none of the sixteen genres")

@@ -58,6 +58,9 @@ class InferenceSettings(ServiceSettings):
         default=timedelta(seconds=10),
         description="how long a request may wait for the model; a caller may ask for less",
     )
+    followers: int = Field(
+        default=8, ge=1, description="jobs followed at once, each by a client of Kafka"
+    )
     start_urls: dict[str, str] = Field(
         default={}, description="first page of each source, for jobs that name none, as JSON"
     )

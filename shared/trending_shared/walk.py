@@ -5,8 +5,9 @@ what is still under way is plain set arithmetic: titles and reviews that nothing
 yet, and jobs of whose page not everything has come that it was said to lead to.
 """
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,9 +15,9 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 
-from trending_cli import clients
-from trending_shared.errors import Rejected
+from trending_shared.errors import BrokerUnavailable, Rejected
 from trending_shared.events import (
     EVENTS,
     Event,
@@ -33,6 +34,7 @@ from trending_shared.events import (
     TitleScraped,
 )
 from trending_shared.messages import Message, Position, decode
+from trending_shared.reading import reader
 from trending_shared.settings import KafkaSettings
 from trending_shared.topics import list_partitions
 from trending_shared.unhandled import REASON
@@ -40,6 +42,9 @@ from trending_shared.unhandled import REASON
 E = TypeVar("E", bound=Event)
 # What a page leads to, in many messages; a scraper may be killed between two of them.
 _OF_A_PAGE = (PageFetched, ScrapeJob, TitleScraped, ReviewScraped, FactsScraped, SignalScraped)
+Batches = Mapping[TopicPartition, list[ConsumerRecord]]
+_PAUSE = 0.1  # seconds, when nothing has been fetched yet
+_CLOCKS_DIFFER = 60_000  # ms between two services' clocks, at most
 
 
 @dataclass
@@ -138,24 +143,103 @@ class Walk:
             "parked": len(self.parked),
         }
 
+    @property
+    def seen(self) -> int:
+        """How many of its events have come, parked ones included; it never falls."""
+        return sum(map(len, self.ids.values())) + len(self.parked)
+
+    def summary(self) -> dict[str, object]:
+        """The walk as one JSON document."""
+        return {
+            "job_id": self.job_id,
+            "done": self.settled,
+            "counts": self.counts,
+            "rejected": dict(self.rejected),
+            "parked": {str(id): reason for id, reason in self.parked.items()},
+        }
+
+
+class EventLog:
+    """What a consumer without a group reads, whatever it comes upon.
+
+    Args:
+        starts: where the consumer begins to read.
+    """
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int] | None = None
+    ) -> None:
+        self._consumer = consumer
+        self._next = dict(starts or {})
+        self._careful = False
+
+    async def take(self, wait: float) -> Sequence[ConsumerRecord]:
+        """What has come; waits so many seconds at most, and raises `BrokerUnavailable`."""
+        try:
+            batches = await (self._take_carefully() if self._careful else self._take(wait))
+        except UnicodeDecodeError:  # the client drops what it took before: all begin where we are
+            for partition, offset in self._next.items():
+                self._consumer.seek(partition, offset)
+            self._careful = True
+            return []
+        except KafkaError as error:
+            raise BrokerUnavailable(f"the log can't be read: {error!r}") from error
+        for partition, records in batches.items():
+            self._next[partition] = records[-1].offset + 1
+        return [record for records in batches.values() for record in records]
+
+    async def _take(self, wait: float) -> Batches:
+        batches: Batches = await self._consumer.getmany(
+            timeout_ms=int(wait * 1000), max_records=5000
+        )
+        return batches
+
+    async def _take_carefully(self) -> Batches:
+        """The next record of each partition, until one is stepped over that can't be read.
+
+        See `reading`, which does so in a group.
+        """
+        batches: dict[TopicPartition, list[ConsumerRecord]] = {}
+        for partition in self._next:
+            try:
+                batches |= await self._consumer.getmany(partition, max_records=1)
+            except UnicodeDecodeError:
+                offset = await self._consumer.position(partition)
+                self._consumer.seek(partition, offset + 1)
+                self._next[partition] = offset + 1
+                self._careful = False
+        if not batches:
+            await asyncio.sleep(_PAUSE)
+        return batches
+
+    async def ended(self) -> bool:
+        """Whether everything that was there a moment ago has been read."""
+        try:
+            ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+            for partition, end in ends.items():
+                if await self._consumer.position(partition) < end:
+                    return False
+        except KafkaError as error:
+            raise BrokerUnavailable(f"the log's end isn't known: {error!r}") from error
+        return True
+
 
 class WalkWatcher:
-    """Follows the event log and keeps a `Walk` for each job it is asked about."""
+    """Follows the event log and keeps a `Walk` for each job it is asked about.
 
-    def __init__(self, consumer: AIOKafkaConsumer, jobs: Iterable[UUID]) -> None:
-        self._consumer = consumer
+    Every method raises `BrokerUnavailable` if Kafka doesn't answer.
+    """
+
+    def __init__(self, log: EventLog, jobs: Iterable[UUID]) -> None:
+        self._log = log
         self.walks: dict[UUID, Walk] = {job: Walk(job) for job in jobs}
 
     async def poll(self, wait: float = 0.5) -> bool:
         """Read what has come, waiting `wait` seconds at most; true if there was anything."""
-        batches = cast(
-            "Mapping[TopicPartition, list[ConsumerRecord]]",
-            await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=5000),
-        )
-        for records in batches.values():
-            for record in records:
-                self._take(record)
-        return bool(batches)
+        records = await self._log.take(wait)
+        for record in records:
+            self._take(record)
+        return bool(records)
 
     def _take(self, record: ConsumerRecord) -> None:
         headers = dict(record.headers)
@@ -181,11 +265,7 @@ class WalkWatcher:
 
     async def caught_up(self) -> bool:
         """Whether everything that was in the log a moment ago has been read."""
-        ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
-        for partition, end in ends.items():
-            if await self._consumer.position(partition) < end:
-                return False
-        return True
+        return await self._log.ended()
 
 
 def _uuid(header: bytes | None) -> UUID | None:
@@ -196,21 +276,61 @@ def _uuid(header: bytes | None) -> UUID | None:
 
 
 @asynccontextmanager
-async def watching(
-    kafka: KafkaSettings, *jobs: UUID, from_now: bool = False
-) -> AsyncIterator[WalkWatcher]:
-    """Read all event and dead-letter topics from their beginning, or only what comes `from_now` on.
+async def watching(kafka: KafkaSettings, *jobs: UUID) -> AsyncIterator[WalkWatcher]:
+    """Read all event and dead-letter topics, without a consumer group.
+
+    It begins where the first of these jobs did that is in the log; what isn't there yet may be
+    published from now on.
 
     Raises:
         BrokerUnavailable: Kafka didn't answer.
     """
-    async with clients.reader(kafka) as consumer:
+    async with reader(kafka) as consumer:
         main = {event.topic for event in EVENTS}
         partitions = [
             partition
             for partition in await list_partitions(kafka.connection)
             if partition.topic in main or partition.topic.endswith("-dlq")
         ]
-        consumer.assign(partitions)
-        await (consumer.seek_to_end if from_now else consumer.seek_to_beginning)(*partitions)
-        yield WalkWatcher(consumer, jobs)
+        try:
+            starts = await _starts(consumer, partitions, set(jobs))
+        except KafkaError as error:
+            raise BrokerUnavailable(f"the log can't be read: {error!r}") from error
+        yield WalkWatcher(EventLog(consumer, starts), jobs)
+
+
+async def _starts(
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], jobs: Set[UUID]
+) -> Mapping[TopicPartition, int]:
+    """Where to read from; the consumer is there already."""
+    consumer.assign(partitions)
+    starts: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+    since = await _began(consumer, partitions, jobs)
+    consumer.assign(partitions)
+    if since is not None:
+        moment = max(0, since - _CLOCKS_DIFFER)
+        found = await consumer.offsets_for_times(dict.fromkeys(partitions, moment))
+        starts |= {partition: at.offset for partition, at in found.items() if at is not None}
+    for partition, offset in starts.items():
+        consumer.seek(partition, offset)
+    return starts
+
+
+async def _began(
+    consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition], jobs: Set[UUID]
+) -> int | None:
+    """When the first of these jobs was published, in ms; none if none is in the log."""
+    wanted = [each for each in partitions if each.topic == ScrapeJob.topic]
+    if not wanted:
+        return None
+    consumer.assign(wanted)
+    starts = await consumer.beginning_offsets(wanted)
+    for partition, offset in starts.items():
+        consumer.seek(partition, offset)
+    log = EventLog(consumer, starts)
+    found: dict[UUID | None, int] = {}
+    while len(found) < len(jobs) and not await log.ended():
+        for record in await log.take(0.5):
+            if (id := _uuid(dict(record.headers).get("ce_id"))) in jobs:
+                found.setdefault(id, record.timestamp)
+    return min(found.values(), default=None)

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from trending_cli.demo import titles_per_second
-from trending_cli.walk import Walk, WalkWatcher
 from trending_shared.events import (
     ModelPromoted,
     PageFetched,
@@ -23,6 +22,7 @@ from trending_shared.testing import (
     a_title_scraped,
 )
 from trending_shared.unhandled import REASON
+from trending_shared.walk import EventLog, Walk, WalkWatcher
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -66,7 +66,7 @@ def a_record(message: Message[Any], topic: str | None = None, *more: tuple[str, 
 
 
 async def walk_of(job: UUID, *records: Record) -> Walk:
-    watcher = WalkWatcher(Log(*records), [job])
+    watcher = WalkWatcher(EventLog(Log(*records)), [job])
     assert await watcher.poll() == bool(records)
     return watcher.walks[job]
 
