@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import aclosing
+from dataclasses import astuple
 from typing import Annotated, Any
 
 import typer
@@ -22,9 +22,10 @@ from trending_cli.output import (
     print_table,
     shown,
 )
+from trending_shared.backlog import count_records, measure_lag
 from trending_shared.events import EVENTS
 from trending_shared.settings import CommonSettings
-from trending_shared.topics import list_partitions, look_at, read_to_end
+from trending_shared.topics import list_partitions, read_to_end
 
 app = typer.Typer(no_args_is_help=True, help="Look into Kafka's topics.")
 
@@ -42,13 +43,8 @@ def list_(as_json: JsonOption = False) -> None:
 async def _sizes(common: CommonSettings) -> list[tuple[str, int, int]]:
     async with clients.reader(common.kafka) as reader:
         partitions = await list_partitions(common.kafka.connection)
-        look_at(reader, partitions)
-        first = await reader.beginning_offsets(partitions)
-        last = await reader.end_offsets(partitions)
+        records = await count_records(reader, partitions)
     count = Counter(partition.topic for partition in partitions)
-    records: Counter[str] = Counter()
-    for partition in partitions:
-        records[partition.topic] += last[partition] - first[partition]
     return [(topic, count[topic], records[topic]) for topic in sorted(count)]
 
 
@@ -63,31 +59,8 @@ def lag(as_json: JsonOption = False) -> None:
 
 
 async def _lag(common: CommonSettings) -> list[tuple[str, str, int, int]]:
-    rows = []
     async with clients.admin(common.kafka) as admin, clients.reader(common.kafka) as reader:
-        for group, *_ in await admin.list_consumer_groups():
-            committed = await admin.list_consumer_group_offsets(group)
-            look_at(reader, list(committed))
-            ends = await reader.end_offsets(list(committed))
-            for partition, place in sorted(committed.items()):
-                start = max(0, place.offset)
-                behind = max(0, ends[partition] - start)
-                if behind and not await _holds_records(reader, partition, start):
-                    behind = 0
-                rows.append((group, partition.topic, partition.partition, behind))
-    return sorted(rows)
-
-
-async def _holds_records(reader: AIOKafkaConsumer, partition: TopicPartition, start: int) -> bool:
-    """Whether there is anything to handle from an offset on.
-
-    Offsets are also taken by Kafka's own marks of a transaction's end, and by what a transaction
-    took back.
-    """
-    async with aclosing(read_to_end(reader, {partition: start})) as records:
-        async for _ in records:
-            return True
-    return False
+        return [astuple(lag) for lag in await measure_lag(admin, reader)]
 
 
 @app.command()
