@@ -1,8 +1,7 @@
 """Builds the gateway: the only place where its parts are made and connected."""
 
 import gc
-import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -12,10 +11,10 @@ from fastapi.responses import PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from trending_inference.access import Access, GuardedApp
 from trending_inference.api import api_routes
+from trending_inference.backlog import Backlog, BacklogWatch, ask_kafka
 from trending_inference.browsing import Browser
 from trending_inference.edge import Edge
 from trending_inference.experiments_api import experiment_routes
@@ -29,7 +28,8 @@ from trending_inference.insights.llm import OpenAiLlm
 from trending_inference.insights.serving_prompt import ServingPrompt
 from trending_inference.insights_api import insight_routes
 from trending_inference.jobs_api import job_routes
-from trending_inference.metrics import InferenceMetrics
+from trending_inference.metrics import InferenceMetrics, everyones
+from trending_inference.operations import operations_routes
 from trending_inference.page import STATIC, create_pages, page_routes
 from trending_inference.predicting import Predictor
 from trending_inference.problems import problem_responses
@@ -38,7 +38,6 @@ from trending_inference.serving_model import ServingModel
 from trending_inference.settings import InferenceSettings
 from trending_inference.shadowing import Shadows
 from trending_inference.title_genres import TitleGenres
-from trending_inference.workers import METRICS
 from trending_shared.catalog import Catalog
 from trending_shared.clock import Clock, SystemClock
 from trending_shared.events import GenresCorrected, InsightServed, PredictionServed, ScrapeJob
@@ -64,6 +63,7 @@ def create_app(
     store: ObjectStore | None = None,
     watch: Watch | None = None,
     clock: Clock | None = None,
+    ask_backlog: Callable[[], Awaitable[Backlog]] | None = None,
 ) -> FastAPI:
     """Build and connect everything; nothing is started.
 
@@ -146,6 +146,7 @@ def create_app(
             at_once=settings.followers,
             patience=settings.timeout.total_seconds(),
         ),
+        backlog=BacklogWatch(ask_backlog or partial(ask_kafka, settings.kafka, clock), clock),
         pages=create_pages(),
         registry=registry,
         metrics=metrics,
@@ -207,6 +208,7 @@ def create_app(
     app.include_router(feedback_routes(), responses=refusals)
     app.include_router(experiment_routes(), responses=refusals)
     app.include_router(job_routes(), responses=refusals)
+    app.include_router(operations_routes(), responses=refusals)
     app.include_router(page_routes())
     app.mount("/static", StaticFiles(directory=STATIC))
     _add_probes(app)
@@ -252,8 +254,4 @@ def _add_probes(app: FastAPI) -> None:
     @app.get("/metrics", include_in_schema=False)
     async def metrics(request: Request, gateway: GatewayDep) -> Response:
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
-        registry = gateway.registry
-        if METRICS in os.environ:  # those of all workers, whichever is asked
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return Response(encode(registry), media_type=media_type)
+        return Response(encode(everyones(gateway.registry)), media_type=media_type)

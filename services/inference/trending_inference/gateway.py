@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from starlette.datastructures import Headers
 
 from trending_inference.access import Access
+from trending_inference.backlog import BacklogWatch
 from trending_inference.browsing import Browser
 from trending_inference.following import Jobs
 from trending_inference.insights.insight import Insights
@@ -59,6 +60,7 @@ class Gateway:
     shadows: Shadows
     insights: Insights
     jobs: Jobs
+    backlog: BacklogWatch
     pages: Environment
     registry: CollectorRegistry
     metrics: InferenceMetrics

@@ -1,6 +1,11 @@
 """What the gateway counts."""
 
+import os
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from trending_inference.workers import METRICS
 
 # The edges that matter: 50 ms is fast for a person, 1 s is how long an answer may wait for Kafka.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -147,3 +152,12 @@ class InferenceMetrics:
             "Dollars spent on the language model by the prices set; unknown usage at its bound",
             registry=registry,
         )
+
+
+def everyones(registry: CollectorRegistry) -> CollectorRegistry:
+    """What all workers have counted, whichever is asked; of one alone, its own."""
+    if METRICS not in os.environ:
+        return registry
+    shared = CollectorRegistry()
+    MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+    return shared
