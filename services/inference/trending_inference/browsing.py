@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,6 +29,7 @@ from trending_shared.catalog import (
     Catalog,
     identities,
     predictions,
+    signals,
     title_predictions,
     titles,
     trends,
@@ -36,11 +37,17 @@ from trending_shared.catalog import (
 from trending_shared.catalog import reviews as written
 from trending_shared.events import Kind
 from trending_shared.series import read_series
+from trending_shared.trends import Series
 
 HISTORY = 90  # days of trends in a title's detail
 REVIEWS = 5
+_OF_LATE = timedelta(days=28)
+_SIGNALS_BEHIND = timedelta(days=3)  # sources count a day when it is over, some a day later
 
-_FACTS = (titles.c.title_id, titles.c.name, titles.c.kind, titles.c.year, titles.c.genres)
+_FACTS = (
+    *(titles.c.title_id, titles.c.name, titles.c.kind, titles.c.year),
+    *(titles.c.countries, titles.c.language, titles.c.genres),
+)
 _PREDICTED = (
     title_predictions.c.prediction_id,
     title_predictions.c.model_version,
@@ -82,6 +89,24 @@ class Predicted:
     text: str
     model: str | None
     model_version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What was counted of a title day by day: of its series that with the most of late."""
+
+    metric: str
+    days: tuple[tuple[date, int], ...]
+    """Oldest first; days that nobody watched to their end are missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Of which days there are trends, and when something of what is shown was read last."""
+
+    first_day: date | None
+    last_day: date | None
+    latest: datetime | None
 
 
 class Browser:
@@ -316,17 +341,35 @@ class Browser:
             )
             return [ReviewText(**review) for review in newest.mappings()]
 
-    async def signals(self, title_ids: Collection[str]) -> dict[str, list[int]]:
-        """How often each title was seen a day, oldest first, as its pages told us."""
-        if not title_ids:
-            return {}
+    async def counted(self, title_ids: Sequence[str], day: date) -> dict[str, Counted]:
+        """What was counted most of each title in the weeks up to a day; none where nothing was."""
         async with self._catalog.reading() as connection:
-            rows = await connection.execute(
-                sa.select(titles.c.title_id, titles.c.popularity).where(
-                    titles.c.title_id.in_(title_ids)
+            series = await read_series(connection, title_ids, day)
+        found = {title_id: _loudest(its, day) for title_id, its in series.items()}
+        return {title_id: counted for title_id, counted in found.items() if counted.days}
+
+    async def seen(self, day: date | None) -> Seen:
+        """How new what lists show of a day is, and which days they can show."""
+        if day is None:
+            return Seen(None, None, None)
+        listed = trends.join(titles, titles.c.title_id == trends.c.title_id)
+        async with self._catalog.reading() as connection:
+            first, last = (
+                await connection.execute(
+                    sa.select(sa.func.min(trends.c.day), sa.func.max(trends.c.day))
+                )
+            ).one()
+            pages = await connection.scalar(
+                sa.select(sa.func.max(titles.c.fetched_at))
+                .select_from(listed)
+                .where(trends.c.day == day)
+            )
+            counts = await connection.scalar(
+                sa.select(sa.func.max(signals.c.fetched_at)).where(
+                    signals.c.day >= day - _SIGNALS_BEHIND, signals.c.day <= day
                 )
             )
-            return {row.title_id: _counts(row.popularity) for row in rows}
+        return Seen(first, last, max(filter(None, (pages, counts)), default=None))
 
 
 def _rising(version: str | None) -> sa.FromClause:
@@ -396,5 +439,10 @@ def _same_title(title_id: str) -> sa.Select[Any]:
     )
 
 
-def _counts(popularity: Any) -> list[int]:
-    return [entry["count"] for entry in sorted(popularity, key=lambda entry: entry["day"])]
+def _loudest(series: Series, day: date) -> Counted:
+    late = {
+        name: sorted(each for each in counts.items() if day - _OF_LATE <= each[0] < day)
+        for name, counts in series.items()
+    }
+    name = max(sorted(late), key=lambda name: sum(count for _, count in late[name]))
+    return Counted(name.partition(" of ")[0], tuple(late[name]))

@@ -159,6 +159,8 @@ class TitleSummary(BaseModel):
     name: str = Field(examples=["Alien"])
     kind: Kind
     year: int | None = Field(examples=[1979])
+    countries: list[str] = Field(examples=[["United Kingdom"]])
+    language: str | None = Field(description="a BCP 47 tag", examples=["en"])
     genres: list[str] = Field(
         description="as its page says", examples=[["Horror", "Sci-Fi & Fantasy"]]
     )
@@ -257,8 +259,6 @@ class TitleDetail(TitleSummary):
     """All that is known of a title; trends and reviews are of all sources that tell of it."""
 
     plot: str
-    countries: list[str]
-    language: str | None
     runtime_minutes: int | None
     rating: float | None = Field(description="mean viewer rating on a scale of 0 to 1")
     rating_count: int | None
