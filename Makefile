@@ -88,6 +88,9 @@ crawl-report: $(VENV)/installed-dev ## what a misbehaving site was asked, when, 
 test-crawl: $(VENV)/installed-dev ## two scrapers killed in a crawl of 2,000 pages
 	$(BIN)/python -m pytest -m "slow or not slow" tests/connected/test_crawl_with_kills.py -k 2000-pages $(ARGS)
 
+test-api: $(VENV)/installed-dev ## the API held against its description, at length (ARGS="--max-examples=500 --seed=2")
+	API_ARGS="$(or $(ARGS),--max-examples=300)" $(BIN)/python -m pytest -v tests/inference/test_openapi.py
+
 test-parity: $(VENV)/installed-dev ## ten thousand hostile texts through each family, as trained and as served
 	$(BIN)/python -m pytest -m "slow or not slow" tests/trainer/test_hostile_texts.py $(ARGS)
 
@@ -155,4 +158,4 @@ clean: ## remove the environment and everything a run has left
 	rm -rf .dvc/cache .dvc/tmp data/demo.csv data/store data/registry data/evaluation
 	rm -rf $(VENV) $(FEAST) $(DVC) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo up install install-dev lock test test-kill test-parity test-s3 compare bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc

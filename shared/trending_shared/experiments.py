@@ -51,6 +51,7 @@ class Arm(BaseModel):
     )
     weight: float = Field(
         default=0,
+        strict=True,
         ge=0,
         le=1_000_000,
         description="its part of the units, against the other arms' weights",
@@ -58,6 +59,7 @@ class Arm(BaseModel):
     )
     shadow: float = Field(
         default=0,
+        strict=True,
         ge=0,
         le=1,
         description="share of the units of other arms for which it is asked as well, unseen",

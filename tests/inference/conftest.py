@@ -1,30 +1,46 @@
 """A gateway with everything around it in memory or in a temporary folder."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from starlette.types import Receive, Scope, Send
 
 from trending_inference.app import create_app
+from trending_inference.schemas import JOB_ID, PREDICTION_ID, TITLE_ID
 from trending_inference.settings import InferenceSettings
-from trending_shared.catalog import Catalog, identities, reviews, title_predictions, titles, trends
+from trending_inference.workers import listen
+from trending_shared.api_keys import ApiKey
+from trending_shared.api_keys import Scope as KeyScope
+from trending_shared.catalog import (
+    Catalog,
+    identities,
+    predictions,
+    reviews,
+    title_predictions,
+    titles,
+    trends,
+)
 from trending_shared.clock import FrozenClock
+from trending_shared.events import PageFetched, ScrapeJob
 from trending_shared.experiments import Arm, Experiment, Experiments, Subject
-from trending_shared.messages import Message
+from trending_shared.messages import Message, first_message
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.storage import ObjectStore
-from trending_shared.testing import CollectingPublisher
-from trending_shared.testing.models import a_manifest
+from trending_shared.testing import CollectingPublisher, a_page
+from trending_shared.testing.models import a_graph, a_manifest, promote
 from trending_shared.walk import EventLog, WalkWatcher
 
 DAY = date(2026, 11, 1)
@@ -153,6 +169,28 @@ class World:
         if score is not None:
             await self.add_trend(title_id, DAY, score)
 
+    async def add_record(self, **changes: Any) -> str:
+        """Put a prediction on record, as the monitor does; its id."""
+        row = {
+            "prediction_id": str(uuid4()),
+            "request_id": "r",
+            "correlation_id": str(uuid4()),
+            "model": "genres",
+            "model_version": "v1",
+            "alias": "champion",
+            "title_id": None,
+            "text": "a ghost",
+            "text_hash": "h_ghost",
+            "probabilities": {"Horror": 0.9},
+            "genres": ["Horror"],
+            "served_at": self.clock.now(),
+            "duration_ms": 1.0,
+            "window_id": None,
+        } | changes
+        async with self.catalog.transaction() as connection:
+            await self.catalog.upsert(connection, predictions, [row])
+        return str(row["prediction_id"])
+
     async def add_trend(self, title_id: str, day: date, score: float) -> None:
         row = {
             "title_id": title_id,
@@ -238,13 +276,13 @@ class World:
             await self.catalog.upsert(connection, reviews, [row | changes])
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    catalog = Catalog(f"sqlite+aiosqlite:///{tmp_path / 'catalog.db'}")
+@asynccontextmanager
+async def a_world(folder: Path) -> AsyncIterator[World]:
+    catalog = Catalog(f"sqlite+aiosqlite:///{folder / 'catalog.db'}")
     await catalog.create()
     store = ObjectStore.at("memory:///")
     yield World(
-        folder=tmp_path,
+        folder=folder,
         publisher=CollectingPublisher(),
         catalog=catalog,
         store=store,
@@ -252,3 +290,85 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         clock=FrozenClock(datetime(2026, 11, 1, 18, tzinfo=UTC)),
     )
     await catalog.close()
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with a_world(tmp_path) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def furnished_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A gateway on a port of this machine, with something of each: its address, and a key."""
+    serving = _Serving(tmp_path_factory.mktemp("gateway"))
+    thread = Thread(target=asyncio.run, args=[serving.run()])
+    thread.start()
+    try:
+        yield serving.address.result(timeout=30), serving.key
+    finally:
+        serving.server.should_exit = True
+        thread.join()
+
+
+class _Serving:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.address: Future[str] = Future()
+        self.server: uvicorn.Server
+        self.key, self._known = ApiKey.create("test", KeyScope, None)
+
+    async def run(self) -> None:
+        with listen("127.0.0.1", 0) as bound:
+            async with a_world(self.folder) as world:
+                await furnish(world)
+                config = uvicorn.Config(
+                    world.app(**self._settings()), log_config=None, lifespan="on"
+                )
+                self.server = uvicorn.Server(config)
+                bound.listen()
+                self.address.set_result(f"http://127.0.0.1:{bound.getsockname()[1]}")
+                await self.server.serve([bound])
+
+    def _settings(self) -> dict[str, Any]:
+        often = 10**6
+        return {
+            "api_keys": (self._known,),
+            "requests_per_minute": often,
+            "texts_per_minute": often,
+            "start_urls": {"demo": "http://films.example/titles"},
+        }
+
+
+class Kafka(CollectingPublisher):
+    """What is published is in the log, with the end of each job: a page that leads to nothing."""
+
+    def __init__(self, log: FakeLog) -> None:
+        super().__init__()
+        self._log = log
+
+    async def publish(self, messages: Iterable[Message[Any]]) -> None:
+        for message in messages:
+            self._log.add(message)
+            if isinstance(job := message.event, ScrapeJob):
+                page = PageFetched(source=job.source, url=job.url, kind="list", page=a_page())
+                self._log.add(message.leads_to(page))
+
+
+async def furnish(world: World) -> None:
+    """Put something of each kind into a world, under the ids of the API's examples."""
+    version = promote(world.models, a_graph()).version
+    days = [
+        {"day": str(DAY - timedelta(days=ago)), "count": 40 if ago <= 7 else 10}
+        for ago in range(1, 57)
+    ]
+    for n, title_id in enumerate((TITLE_ID, "t_2", "t_3")):
+        await world.add_title(title_id, name=f"Alien {n}", popularity=days, score=float(n))
+        await world.add_review(f"r_{n}", title_id)
+        await world.add_prediction(title_id, version, Horror=0.9, Crime=0.1)
+    await world.say_same("t_2", "t_3")
+    world.experiment(Arm(name="control", version="champion", weight=1))
+    await world.add_record(prediction_id=PREDICTION_ID, title_id=TITLE_ID)
+    world.publisher = Kafka(world.log)
+    job = ScrapeJob(source="demo", url="http://films.example/titles")
+    await world.publisher.publish([first_message(job, id=UUID(JOB_ID))])

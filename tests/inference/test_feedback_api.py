@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from httpx import AsyncClient
 
-from trending_shared.catalog import corrections, predictions
+from trending_shared.catalog import corrections
 from trending_shared.events import GenresCorrected
 from trending_shared.features import text_hash
 from trending_shared.testing.models import a_graph, promote
@@ -19,29 +19,6 @@ ADDRESS = "127.0.0.1"  # as httpx says it to the app
 async def client(world: Any) -> AsyncIterator[AsyncClient]:
     async with world.client() as client:
         yield client
-
-
-async def add_record(world: Any, **changes: Any) -> str:
-    """Put a prediction on record; its id."""
-    row = {
-        "prediction_id": str(uuid4()),
-        "request_id": "r",
-        "correlation_id": str(uuid4()),
-        "model": "genres",
-        "model_version": "v1",
-        "alias": "champion",
-        "title_id": None,
-        "text": "a ghost",
-        "text_hash": "h_ghost",
-        "probabilities": {"Horror": 0.9},
-        "genres": ["Horror"],
-        "served_at": world.clock.now(),
-        "duration_ms": 1.0,
-        "window_id": None,
-    } | changes
-    async with world.catalog.transaction() as connection:
-        await world.catalog.upsert(connection, predictions, [row])
-    return str(row["prediction_id"])
 
 
 async def test_a_title_is_corrected_with_all_that_a_labelled_row_needs(world: Any) -> None:
@@ -84,7 +61,7 @@ async def test_a_title_can_be_corrected_before_any_model_has_seen_it(
 
 
 async def test_a_prediction_is_corrected_by_its_id(client: AsyncClient, world: Any) -> None:
-    id = await add_record(world)
+    id = await world.add_record()
     body = {"prediction_id": id, "genres": ["Comedy"]}
     assert (await client.post("/v1/feedback", json=body)).status_code == 202
     (event,) = world.publisher.events(GenresCorrected)
@@ -95,7 +72,7 @@ async def test_a_prediction_is_corrected_by_its_id(client: AsyncClient, world: A
 async def test_the_lineage_of_a_prediction_has_what_was_said_instead(
     client: AsyncClient, world: Any
 ) -> None:
-    id = await add_record(world)
+    id = await world.add_record()
     await client.post("/v1/feedback", json={"prediction_id": id, "genres": ["Comedy"]})
     (event,) = world.publisher.events(GenresCorrected)
     row = event.model_dump() | {"genres": list(event.genres)}

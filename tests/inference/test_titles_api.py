@@ -253,6 +253,7 @@ async def test_an_unchanged_list_is_not_sent_again(client: AsyncClient, world: A
         "offset=-1",
         "kind=movie",
         "day=yesterday",
+        "day=0",
         "limit=x",
         "age=ancient",
         "year_from=x",

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel
 
 from trending_inference.filters import FacetsQuery, Paged, TitleId, TitlesQuery, TrendingQuery
@@ -15,6 +15,8 @@ from trending_inference.gateway import GatewayDep
 from trending_inference.genres import genres
 from trending_inference.problems import Problem, problem_responses
 from trending_inference.schemas import (
+    PREDICTION_ID,
+    TITLE_ID,
     AliasState,
     FacetsAnswer,
     GenresAnswer,
@@ -55,7 +57,11 @@ def api_routes() -> APIRouter:
         responses=problem_responses(404, 422, 503),
         tags=["predictions"],
     )
-    async def lineage(prediction_id: UUID, gateway: GatewayDep, replay: bool = False) -> Lineage:
+    async def lineage(
+        prediction_id: Annotated[UUID, Path(examples=[PREDICTION_ID])],
+        gateway: GatewayDep,
+        replay: bool = False,
+    ) -> Lineage:
         """The model, the dataset it learned from, and the pages behind it, each as far as kept.
 
         A prediction is on record a few seconds after its answer. With `replay` that model version
@@ -130,7 +136,11 @@ def api_routes() -> APIRouter:
         responses=problem_responses(404, 422, 503),
         tags=["titles"],
     )
-    async def title(request: Request, title_id: TitleId, gateway: GatewayDep) -> Response:
+    async def title(
+        request: Request,
+        title_id: Annotated[TitleId, Path(examples=[TITLE_ID])],
+        gateway: GatewayDep,
+    ) -> Response:
         """Its facts, its trend, what is said of it, and the page all this was found on."""
         detail = await gateway.browser.title(title_id)
         if detail is None:

@@ -14,6 +14,8 @@ from trending_inference.gateway import CallerName, Gateway, GatewayDep, RequestI
 from trending_inference.problems import Problem, problem_responses, takes_json
 from trending_inference.recording import correlation_id
 from trending_inference.schemas import (
+    PREDICTION_ID,
+    TITLE_ID,
     FeedbackAccepted,
     FeedbackOnPrediction,
     FeedbackOnTitle,
@@ -30,12 +32,12 @@ log = structlog.get_logger()
 EXAMPLES = {
     "title": {
         "summary": "A title of the catalog",
-        "value": {"title_id": "t_0123456789abcdef", "genres": ["Horror", "Thriller & Mystery"]},
+        "value": {"title_id": TITLE_ID, "genres": ["Horror", "Thriller & Mystery"]},
     },
     "prediction": {
         "summary": "What the model said of a text",
         "value": {
-            "prediction_id": "0b6f2d58-4f0a-4c53-9f0b-5d6f3f1f7c11",
+            "prediction_id": PREDICTION_ID,
             "genres": ["Crime"],
         },
     },

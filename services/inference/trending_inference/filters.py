@@ -1,11 +1,19 @@
 """What narrows a list of titles: as parameters of a request, and as conditions of SQL."""
 
 import json
+import re
 from datetime import date
 from typing import Annotated, Literal
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from trending_shared.catalog import identities, title_predictions, titles
 from trending_shared.events import Kind
@@ -14,6 +22,16 @@ from trending_shared.genres import GENRES
 # PostgreSQL holds no NUL, and no name has one.
 Plain = Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\x00]*$")]
 TitleId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
+
+
+def _written_out(day: object) -> object:
+    if isinstance(day, str) and not _DAY.fullmatch(day):  # a number would be one of seconds
+        raise ValueError("a day is written as in 2026-11-01")
+    return day
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+Day = Annotated[date, BeforeValidator(_written_out)]
 Year = Annotated[int, Field(ge=0, le=9999)]
 MAX_HIDDEN = 200
 
@@ -71,7 +89,7 @@ class TitleFilters(BaseModel):
 class TrendingFilters(TitleFilters):
     """Which of a day's titles are wanted."""
 
-    day: date | None = Field(
+    day: Day | None = Field(
         default=None,
         description="a day (UTC) in the past; the newest one that has trends, if not given",
         examples=["2026-11-01"],

@@ -5,13 +5,13 @@ from typing import Annotated
 from uuid import UUID, uuid4, uuid5
 
 import structlog
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Header, Path
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from trending_inference.following import Following, JobUnknown
 from trending_inference.gateway import GatewayDep
 from trending_inference.problems import Problem, problem_responses, takes_json
-from trending_inference.schemas import IdempotencyKey, JobAccepted, JobRequest, JobStatus
+from trending_inference.schemas import JOB_ID, IdempotencyKey, JobAccepted, JobRequest, JobStatus
 from trending_shared.events import ScrapeJob
 from trending_shared.messages import NAMESPACE, first_message
 
@@ -92,7 +92,9 @@ def job_routes() -> APIRouter:
     return routes
 
 
-async def _followed(job_id: UUID, gateway: GatewayDep) -> AsyncIterator[Following]:
+async def _followed(
+    job_id: Annotated[UUID, Path(examples=[JOB_ID])], gateway: GatewayDep
+) -> AsyncIterator[Following]:
     try:
         async with gateway.jobs.following(job_id) as following:
             yield following

@@ -162,14 +162,14 @@ class ProblemApp(FastAPI):
             self.add_exception_handler(kind, _on_error)
 
     def openapi(self) -> dict[str, Any]:
-        """FastAPI describes every body as JSON; problems have a media type of their own."""
+        """FastAPI describes every body as what a route answers; problems have their own type."""
         schema = super().openapi()
         for path in schema["paths"].values():
             for operation in path.values():
                 for status, response in operation["responses"].items():
-                    content = response.get("content", {})
-                    if status[0] in "45" and "application/json" in content:
-                        content[MEDIA_TYPE] = content.pop("application/json")
+                    if status[0] in "45" and MEDIA_TYPE not in (content := response["content"]):
+                        (described,) = content.values()
+                        response["content"] = {MEDIA_TYPE: described}
         return schema
 
 
@@ -192,6 +192,11 @@ def answer_to(error: Exception, request_id: str | None) -> Response | None:
 async def _on_error(request: Request, error: Exception) -> Response:
     response = answer_to(error, getattr(request.state, "request_id", None))
     assert response is not None
+    if response.status_code == 405 and (route := request.scope.get("route")):
+        # FastAPI names the methods of one route; others may have the same path (RFC 9110, 10.2.1).
+        described = request.app.openapi()["paths"].get(route.path, {})
+        if described:
+            response.headers["Allow"] = ", ".join(sorted(method.upper() for method in described))
     return response
 
 

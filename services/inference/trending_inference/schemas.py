@@ -32,6 +32,9 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Short = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
 
 
+PREDICTION_ID = "0b6f2d58-4f0a-4c53-9f0b-5d6f3f1f7c11"
+JOB_ID = "5f0c4f0e-2a55-4c5e-8a39-0d1a7e9d6b27"
+TITLE_ID = "t_0123456789abcdef"
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
@@ -50,7 +53,7 @@ class TextItem(Asked):
 class TitleItem(Asked):
     """A title of the catalog."""
 
-    title_id: TitleId = Field(examples=["t_0123456789abcdef"])
+    title_id: TitleId = Field(examples=[TITLE_ID])
 
 
 class StoryItem(Asked):
@@ -83,7 +86,7 @@ class GenresRequest(Asked):
     """What kind of stories are these?"""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"items": [{"text": PLOT}, {"title_id": "t_0123"}]}]}
+        json_schema_extra={"examples": [{"items": [{"text": PLOT}, {"title_id": TITLE_ID}]}]}
     )
 
     items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=MAX_ITEMS)]
@@ -155,7 +158,7 @@ class PredictedGenres(BaseModel):
 class TitleSummary(BaseModel):
     """A title in a list."""
 
-    title_id: str = Field(examples=["t_0123456789abcdef"])
+    title_id: str = Field(examples=[TITLE_ID])
     name: str = Field(examples=["Alien"])
     kind: Kind
     year: int | None = Field(examples=[1979])
@@ -403,7 +406,7 @@ class JobRequest(Asked):
 class JobAccepted(BaseModel):
     """A job is on its way; its id is the correlation id of all that follows from it."""
 
-    job_id: UUID
+    job_id: UUID = Field(examples=[JOB_ID])
 
 
 class JobCounts(BaseModel):
