@@ -6,6 +6,8 @@ model; the gateway and the command line read.
 Everything in it can be rebuilt from topics and tables, or asked for again.
 """
 
+import re
+import unicodedata
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,6 +19,7 @@ import stamina
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.compiler import compiles
 
 from trending_shared.errors import SettingInvalid, StoreUnavailable
 
@@ -36,6 +39,33 @@ class UtcTime(sa.TypeDecorator[datetime]):
         if value is None:
             return None
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+_MARKS = re.compile("[\u0300-\u036f]")
+
+
+def fold(text: str) -> str:
+    """A name as it is searched for: without case and without accents."""
+    return _MARKS.sub("", unicodedata.normalize("NFKD", text).lower())
+
+
+class Folded(sa.sql.functions.FunctionElement[str]):
+    """`fold` of a column, in SQL."""
+
+    name = "folded"
+    type = sa.Text()
+    inherit_cache = True
+
+
+@compiles(Folded, "sqlite")
+def _folded_in_sqlite(element: Folded, compiler: Any, **options: Any) -> str:
+    return f"folded({compiler.process(element.clauses, **options)})"  # see `_configure_sqlite`
+
+
+@compiles(Folded, "postgresql")
+def _folded_in_postgresql(element: Folded, compiler: Any, **options: Any) -> str:
+    text = f"lower(normalize({compiler.process(element.clauses, **options)}, NFKD))"
+    return f"regexp_replace({text}, '[\u0300-\u036f]', '', 'g')"
 
 
 titles = sa.Table(
@@ -369,6 +399,7 @@ def _add_missing(connection: sa.Connection) -> None:
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:
+    connection.create_function("folded", 1, fold, deterministic=True)
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")  # readers don't wait for the writer
     cursor.execute("PRAGMA busy_timeout=30000")  # two services write; each waits for the other

@@ -359,6 +359,24 @@ async def test_titles_are_found_by_a_part_of_their_name_in_any_case(
     assert await names(client, "/v1/titles") == ["100% Wolf", "Alien", "Aliens"]
 
 
+async def test_titles_are_found_with_accents_or_without(client: AsyncClient, world: Any) -> None:
+    await world.add_title("t_1", name="Amélie")
+    await world.add_title("t_2", name="ÉLÉPHANT")
+    for query in ("amelie", "AMÉLIE", "Ame\u0301lie"):
+        assert await names(client, f"/v1/titles?query={query}") == ["Amélie"]
+    assert await names(client, "/v1/titles?query=ele") == ["ÉLÉPHANT"]
+
+
+async def test_titles_are_narrowed_as_what_rises_is(client: AsyncClient, world: Any) -> None:
+    await world.add_title("t_1", name="Alien", year=1979)
+    await world.add_title("t_2", name="Aliens", year=1986, genres=["Crime"])
+    assert await names(client, "/v1/titles?query=alien&year_from=1980") == ["Aliens"]
+    assert await names(client, "/v1/titles?genre=Horror") == ["Alien"]
+    first = await client.get("/v1/titles?genre=Horror")
+    tag = {"If-None-Match": first.headers["etag"]}
+    assert (await client.get("/v1/titles?genre=Horror", headers=tag)).status_code == 304
+
+
 async def test_a_job_becomes_an_event_under_the_id_that_is_answered(
     client: AsyncClient, world: Any
 ) -> None:

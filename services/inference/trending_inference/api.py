@@ -122,7 +122,7 @@ def api_routes() -> APIRouter:
     async def titles(
         request: Request, gateway: GatewayDep, asked: Annotated[TitlesQuery, Query()]
     ) -> Response:
-        """Titles whose names contain `query`, in any case; all titles without one."""
+        """Titles whose names contain `query`, without case and accents; all titles without one."""
         total, items = await gateway.browser.search(
             asked, query=asked.query, limit=asked.limit, offset=asked.offset
         )

@@ -27,6 +27,8 @@ from trending_inference.schemas import (
 )
 from trending_shared.catalog import (
     Catalog,
+    Folded,
+    fold,
     identities,
     predictions,
     signals,
@@ -212,7 +214,8 @@ class Browser:
 
         A title that several sources describe is there once, as the one that was first.
         """
-        wanted = [titles.c.name.icontains(query, autoescape=True), *conditions(filters)]
+        named = Folded(titles.c.name).contains(fold(query), autoescape=True)
+        wanted = [named, *conditions(filters)]
         joined = titles.outerjoin(title_predictions, told_by(self._version()))
         async with self._catalog.reading() as connection:
             total = await connection.scalar(
