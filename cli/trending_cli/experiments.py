@@ -59,7 +59,7 @@ def start(
     ],
     shadow: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=VERSION:SHARE of requests it is asked for, unseen."),
+        typer.Option(help="NAME=VERSION:SHARE of the other arms' units it is asked for, unseen."),
     ] = None,
     subject: SubjectOption = "models",
     target: TargetOption = TARGET,

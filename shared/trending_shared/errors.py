@@ -104,6 +104,10 @@ class ExperimentInvalid(Rejected):
     """An experiment can't be what it was to be; the message says why."""
 
 
+class ExperimentUnreadable(Unavailable):
+    """A state of an experiment can't be read; whatever is in force stays so."""
+
+
 class ExperimentNotFound(Rejected):
     """No experiment is running where one was expected."""
 

@@ -27,6 +27,7 @@ from pydantic import (
 from trending_shared.errors import (
     ExperimentInvalid,
     ExperimentMoved,
+    ExperimentUnreadable,
     ModelNotFound,
     PromptNotFound,
 )
@@ -145,7 +146,7 @@ class Experiments:
 
     Raises:
         StoreUnavailable: the store didn't answer.
-        ExperimentInvalid: a state can't be read.
+        ExperimentUnreadable: a state can't be read.
     """
 
     def __init__(self, store: ObjectStore) -> None:
@@ -230,7 +231,7 @@ class Experiments:
         try:
             return Experiment.model_validate_json(self._store.get(key))
         except ValidationError as error:
-            raise ExperimentInvalid(f"{key} can't be read: {_first(error)}") from error
+            raise ExperimentUnreadable(f"{key} can't be read: {_first(error)}") from error
 
 
 def check_follows(new: Experiment, history: Sequence[Experiment]) -> None:

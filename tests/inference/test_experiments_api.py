@@ -132,6 +132,8 @@ async def test_weights_and_the_end_of_an_experiment_are_followed_within_the_ttl(
         assert await followed(client) == {other.version}
         world.experiment(control(), state="stopped")
         assert await followed(client) == {champion.version}
+        (left,) = (await client.get("/v1/models")).json()["in_service"]
+        assert left["version"] == champion.version
         (event, *_) = reversed(world.publisher.events(PredictionServed))
         assert event.trial is None
 
@@ -217,6 +219,8 @@ async def test_an_experiment_that_cant_be_read_is_none_and_is_told(
         assert await version_for(client, "viewer-7") == champion.version
         (told,) = (await client.get("/v1/models")).json()["broken"]
         assert (told["role"], told["version"]) == ("experiments", None)
+        for path in ("/v1/experiments", GENRES):
+            assert problem(await client.get(path)) == (503, "experiment-unreadable")
 
 
 # ---------------------------------------------------------------- several versions at once

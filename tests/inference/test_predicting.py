@@ -73,6 +73,7 @@ async def test_a_lone_request_waits_for_nobody(predictor: Predictor, slow: Slow)
 async def test_a_run_takes_what_came_during_the_last_and_each_gets_its_own(
     predictor: Predictor, slow: Slow
 ) -> None:
+    await predictor.predict(slow.loaded, ["x"] * 64)  # a text is known to take little
     slow.let.clear()
     texts = ["x" * n for n in range(1, 8)]
     first = asyncio.create_task(length(predictor, slow, texts[0]))
@@ -81,9 +82,72 @@ async def test_a_run_takes_what_came_during_the_last_and_each_gets_its_own(
     await asyncio.sleep(0)
     slow.let.set()
     assert await asyncio.gather(first, *others) == list(range(1, 8))
-    assert slow.runs[0] == texts[:1]
-    assert [text for run in slow.runs[1:] for text in run] == texts[1:]
-    assert len(slow.runs) < len(texts)
+    assert slow.runs[1:] == [texts[:1], texts[1:]]
+
+
+async def test_the_loop_runs_what_takes_no_time_and_takes_all_that_came_in_one_turn(
+    metrics: InferenceMetrics, slow: Slow
+) -> None:
+    here = Predictor(threads=1, max_waiting=8, metrics=metrics, here=60)
+    threads: set[threading.Thread] = set()
+    predict = slow.predict
+
+    def noted(texts: Sequence[str]) -> NDArray[np.float32]:
+        threads.add(threading.current_thread())
+        return predict(texts)
+
+    slow.predict = noted  # type: ignore[method-assign]
+    await here.predict(slow.loaded, ["x"] * 64)
+    texts = ["x" * n for n in range(1, 8)]
+    assert await asyncio.gather(*(length(here, slow, text) for text in texts)) == list(range(1, 8))
+    assert slow.runs[1:] == [texts]
+    assert threads == {threading.current_thread()}
+    with pytest.raises(ModelUnusable):
+        await length(here, slow, "bad")
+    assert await length(here, slow, "good") == 4
+    here.close()
+
+
+async def test_what_was_asked_before_is_answered_without_the_model_under_a_new_id(
+    metrics: InferenceMetrics, slow: Slow
+) -> None:
+    knowing = Predictor(threads=1, max_waiting=8, known=2, metrics=metrics)
+    first = await knowing.predict(slow.loaded, ["one", "three"])
+    again = await knowing.predict(slow.loaded, ["three", "one"])
+    assert slow.runs == [["one", "three"]]
+    assert [verdict.probabilities["length"] for verdict in again.verdicts] == [0.05, 0.03]
+    ids = {verdict.prediction_id for verdict in (*first.verdicts, *again.verdicts)}
+    assert len(ids) == 4
+    other = Slow()
+    other.loaded.manifest.version = "other"
+    await knowing.predict(other.loaded, ["one"])
+    assert other.runs == [["one"]]  # which takes the place of what was asked longest ago
+    await knowing.predict(slow.loaded, ["one"])
+    await knowing.predict(slow.loaded, ["three"])
+    assert slow.runs == [["one", "three"], ["three"]]
+    assert metrics.known._value.get() == 3
+    assert metrics.texts._value.get() == 7
+    knowing.close()
+
+
+async def test_who_would_wait_for_more_than_half_of_its_time_is_refused_at_once(
+    predictor: Predictor, slow: Slow
+) -> None:
+    assert predictor.shortage(1, 0.1) is None
+    predictor._each = 0.2  # seconds a text, as it was while others waited
+    slow.let.clear()
+    first = asyncio.create_task(length(predictor, slow, "first"))
+    await slow.running()
+    assert not predictor.crowded
+    second = asyncio.create_task(length(predictor, slow, "second", within=1.0))
+    await asyncio.sleep(0)
+    assert predictor.crowded
+    assert predictor.shortage(1, 0.7) == pytest.approx(0.4)
+    assert predictor.shortage(1, 0.9) is None
+    with pytest.raises(Overloaded):
+        await length(predictor, slow, "third", within=0.7)
+    slow.let.set()
+    assert await asyncio.gather(first, second) == [5, 6]
 
 
 async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(
@@ -165,21 +229,19 @@ async def test_a_run_is_of_one_model(predictor: Predictor, slow: Slow) -> None:
 async def test_requests_to_two_models_that_come_by_turns_are_run_together_all_the_same(
     predictor: Predictor, slow: Slow
 ) -> None:
-    other = Slow()
-    other.loaded.manifest.version = "other"
+    models = one, other = Slow(), Slow()
+    for name, model in zip(("one", "other"), models, strict=True):
+        model.loaded.manifest.version = name
+        await predictor.predict(model.loaded, ["x"] * 64)  # a text is known to take little
     slow.let.clear()
     first = asyncio.create_task(length(predictor, slow, "x"))
     await slow.running()
-    models = [slow, other] * 3
     texts = ["x" * n for n in range(2, 8)]
     rest = [
         asyncio.create_task(length(predictor, model, text))
-        for model, text in zip(models, texts, strict=True)
+        for model, text in zip(models * 3, texts, strict=True)
     ]
     await asyncio.sleep(0)
     slow.let.set()
     assert await asyncio.gather(first, *rest) == list(range(1, 8))
-    assert [text for run in slow.runs[1:] for text in run] == texts[::2]
-    assert [text for run in other.runs for text in run] == texts[1::2]
-    assert slow.runs[1][0] == texts[0]
-    assert len(slow.runs) + len(other.runs) < len(texts)
+    assert (one.runs[1:], other.runs[1:]) == ([texts[::2]], [texts[1::2]])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2, chi2_contingency
 
-from trending_shared.errors import ExperimentInvalid, ExperimentMoved
+from trending_shared.errors import ExperimentInvalid, ExperimentMoved, ExperimentUnreadable
 from trending_shared.experiments import (
     Arm,
     Assignment,
@@ -233,5 +233,5 @@ def test_a_name_is_one_experiment(experiments: Experiments) -> None:
 def test_a_state_that_cant_be_read_is_told() -> None:
     store = ObjectStore.at("memory:///")
     store.put("experiments/models/genres/00000001.json", b'{"number": 1}')
-    with pytest.raises(ExperimentInvalid, match="00000001"):
+    with pytest.raises(ExperimentUnreadable, match="00000001"):
         Experiments(store).current("models", "genres")

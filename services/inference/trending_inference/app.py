@@ -243,8 +243,8 @@ def _add_probes(app: FastAPI) -> None:
     async def readyz(gateway: GatewayDep) -> PlainTextResponse:
         checks = {
             "kafka": await gateway.publisher.ping(),
-            "model": gateway.serving.look().champion
-            is not None,  # in service means it has answered once
+            # In service means that it has answered once.
+            "model": gateway.serving.look().champion is not None,
         }
         failing = [name for name, passes in checks.items() if not passes]
         if failing:

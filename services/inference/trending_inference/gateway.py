@@ -31,7 +31,10 @@ from trending_shared.registry import ModelRegistry
 from trending_shared.storage import ObjectStore
 
 UNIT = "x-unit-id"
-UNIT_TOLD = "whom experiments always give the same version"
+UNIT_TOLD = (
+    "whom experiments always give the same version, in 1 to 128 of A-Z a-z 0-9 . _ : @ -; without "
+    "it the request's id"
+)
 UNIT_PATTERN = r"^[A-Za-z0-9._:@-]{1,128}$"
 
 
@@ -95,10 +98,10 @@ async def _unit(
     request: Request,
     x_unit_id: Annotated[
         str | None,
-        Header(pattern=UNIT_PATTERN, description=f"{UNIT_TOLD}; 1 to 128 of A-Z a-z 0-9 . _ : @ -"),
+        Header(description=UNIT_TOLD),
     ] = None,
 ) -> str:
-    return x_unit_id or str(request.state.request_id)
+    return unit_of(request.headers, str(request.state.request_id))
 
 
 def unit_of(headers: Headers, request_id: str) -> str:

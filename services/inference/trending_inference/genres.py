@@ -36,9 +36,7 @@ async def genres(
     x_request_timeout: Annotated[
         float | None, Header(gt=0, description="seconds that the caller waits", examples=[0.5])
     ] = None,
-    x_unit_id: Annotated[
-        str | None, Header(min_length=1, max_length=128, description=UNIT_TOLD)
-    ] = None,
+    x_unit_id: Annotated[str | None, Header(description=UNIT_TOLD)] = None,
 ) -> GenresAnswer:
     """Genres for up to 64 texts, titles of the catalog, or stories in parts.
 

@@ -90,37 +90,7 @@ def insight_routes() -> APIRouter:
         )
         cause = _cause(gateway, insight.prediction, title_id, request_id)
         answer.recorded = await gateway.recorder.record([*cause, insight_served])
-        if prediction := insight.prediction:
-            for other, trial in prediction.chosen.shadows:
-                gateway.shadows.begin(
-                    "models",
-                    partial(
-                        _ask_model,
-                        gateway,
-                        other,
-                        trial,
-                        told.story,
-                        prediction,
-                        title_id,
-                        request_id,
-                    ),
-                )
-        if insight.llm and insight.outcome != "abstained":
-            for written, trial in prompt.shadows:
-                trial = trial.model_copy(update={"shadow_of": str(answer.insight_id)})
-                gateway.shadows.begin(
-                    "prompts",
-                    partial(
-                        _ask_prompt,
-                        gateway,
-                        insight,
-                        written,
-                        trial,
-                        told.story.name,
-                        title_id,
-                        request_id,
-                    ),
-                )
+        _begin_shadows(gateway, told.story, insight, answer, prompt, request_id)
         return Response(
             answer.model_dump_json(),
             media_type="application/json",
@@ -130,24 +100,37 @@ def insight_routes() -> APIRouter:
     return routes
 
 
-async def _ask_model(
+def _begin_shadows(
     gateway: Gateway,
-    model: LoadedModel,
-    trial: Trial,
     story: Story,
-    told: Prediction,
-    title_id: str | None,
+    insight: Insight,
+    answer: InsightAnswer,
+    prompt: Chosen[Prompt],
     request_id: str,
-) -> Messages:
-    """What a model in shadow says of a title, read as its own recipe has it."""
-    return await gateway.shadows.predict(
-        model,
-        trial,
-        [text_of(story, model.manifest.recipe)],
-        told=[told.verdict.prediction_id],
-        title_ids=[title_id],
-        request_id=request_id,
-    )
+) -> None:
+    """Ask what is in shadow: models for the text that was read, prompts if there is a language
+    model to ask.
+    """
+    shadows, title_id = gateway.shadows, answer.title_id
+    if prediction := insight.prediction:
+        for model, trial in prediction.chosen.shadows:
+            ask_model = partial(
+                shadows.predict,
+                model,
+                trial,
+                [text_of(story, model.manifest.recipe)],
+                told=[prediction.verdict.prediction_id],
+                title_ids=[title_id],
+                request_id=request_id,
+            )
+            shadows.begin("models", ask_model)
+    if insight.llm and insight.outcome != "abstained":
+        for other, trial in prompt.shadows:
+            its = trial.model_copy(update={"shadow_of": str(answer.insight_id)})
+            ask_prompt = partial(
+                _ask_prompt, gateway, insight, other, its, story.name, title_id, request_id
+            )
+            shadows.begin("prompts", ask_prompt)
 
 
 async def _ask_prompt(

@@ -51,6 +51,7 @@ _CHECKS = {
 }
 _UNAVAILABLE = {
     "BrokerUnavailable": "Kafka didn't answer in time",
+    "ExperimentUnreadable": "a document of the experiment can't be read",
     "ModelNotFound": "no model is in service yet",
     "Overloaded": "too many requests are waiting",
     "StoreUnavailable": "the store didn't answer",

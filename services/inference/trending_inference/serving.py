@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from trending_inference.metrics import InferenceMetrics
 from trending_shared.clock import Clock
-from trending_shared.errors import ExperimentInvalid, ModelNotFound, TrendingError
+from trending_shared.errors import ExperimentUnreadable, ModelNotFound, TrendingError
 from trending_shared.events import Trial
 from trending_shared.experiments import Arm, Experiment, Experiments, Subject, assign
 from trending_shared.registry import CHAMPION, Pointer
@@ -221,7 +221,7 @@ class Serving(ABC, Generic[T]):
             broken[self.alias] = Broken(None, "AliasUnreadable", detail)
         try:
             experiment = self._experiments.current(self.subject, self.target)
-        except ExperimentInvalid as error:
+        except ExperimentUnreadable as error:
             broken["experiments"] = Broken(None, error.reason, str(error))
         mark = pointer.number if pointer else 0, experiment.number if experiment else 0
         if experiment and not experiment.running:
