@@ -58,6 +58,7 @@ _PREDICTED = (
 )
 
 EVERYTHING = TrendingFilters()
+_RISING = trends.join(titles, titles.c.title_id == trends.c.title_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +132,12 @@ class Browser:
             day = filters.day or newest
             if day is None or newest is None:
                 return Trending(day, None, 0, [])
-            version = self._version()
-            joined = _rising(version)
+            joined = _predicted(_RISING, self._version())
             wanted = _on(day, filters)
             total = await connection.scalar(
-                sa.select(sa.func.count()).select_from(joined).where(*wanted)
+                sa.select(sa.func.count())
+                .select_from(_RISING if filters.genre is None else joined)
+                .where(*wanted)
             )
             found = await connection.execute(
                 sa.select(*_FACTS, *_PREDICTED, trends.c.score, trends.c.recent, trends.c.expected)
@@ -170,7 +172,7 @@ class Browser:
             day = filters.day or await connection.scalar(sa.select(sa.func.max(trends.c.day)))
             if day is None:
                 return FacetsAnswer(day=None)
-            joined = _rising(self._version())
+            joined = _predicted(_RISING, self._version())
 
             async def counts(*columns: sa.ColumnElement[Any], of: set[str]) -> Counter[Any]:
                 """How many titles have each value, or each of a list, without these filters."""
@@ -179,7 +181,7 @@ class Browser:
                 )
                 found = await connection.execute(
                     sa.select(*columns, sa.func.count())
-                    .select_from(joined)
+                    .select_from(joined if others.genre is not None or "genre" in of else _RISING)
                     .where(*_on(day, others))
                     .group_by(*columns)
                 )
@@ -216,10 +218,12 @@ class Browser:
         """
         named = Folded(titles.c.name).contains(fold(query), autoescape=True)
         wanted = [named, *conditions(filters)]
-        joined = titles.outerjoin(title_predictions, told_by(self._version()))
+        joined = _predicted(titles, self._version())
         async with self._catalog.reading() as connection:
             total = await connection.scalar(
-                sa.select(sa.func.count()).select_from(joined).where(*wanted)
+                sa.select(sa.func.count())
+                .select_from(titles if filters.genre is None else joined)
+                .where(*wanted)
             )
             rows = await connection.execute(
                 sa.select(*_FACTS, *_PREDICTED)
@@ -375,11 +379,12 @@ class Browser:
         return Seen(first, last, max(filter(None, (pages, counts)), default=None))
 
 
-def _rising(version: str | None) -> sa.FromClause:
-    """Trends with their titles and what the model of this version says of them."""
-    return trends.join(titles, titles.c.title_id == trends.c.title_id).outerjoin(
-        title_predictions, told_by(version)
-    )
+def _predicted(listed: sa.FromClause, version: str | None) -> sa.FromClause:
+    """With what the model of this version says of each title; what counts only has no use for it.
+
+    It is read from all over the database, so a count of many titles takes several times as long.
+    """
+    return listed.outerjoin(title_predictions, told_by(version))
 
 
 def _on(day: date, filters: TrendingFilters) -> list[sa.ColumnElement[bool]]:
