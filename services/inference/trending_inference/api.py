@@ -6,11 +6,17 @@ from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
 
-import structlog
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel
 
-from trending_inference.filters import FacetsQuery, Paged, TitleId, TitlesQuery, TrendingQuery
+from trending_inference.filters import (
+    MAX_OFFSET,
+    FacetsQuery,
+    Paged,
+    TitleId,
+    TitlesQuery,
+    TrendingQuery,
+)
 from trending_inference.gateway import GatewayDep
 from trending_inference.genres import genres
 from trending_inference.problems import Problem, problem_responses
@@ -32,8 +38,6 @@ from trending_inference.schemas import (
 from trending_shared.errors import PredictionUnknown
 from trending_shared.lineage import Lineage, trace_prediction
 from trending_shared.registry import Manifest
-
-log = structlog.get_logger()
 
 
 def api_routes() -> APIRouter:
@@ -217,6 +221,6 @@ def links_of(request: Request, total: int, asked: Paged) -> Links:
 
     return Links(
         self=at(offset),
-        next=at(offset + limit) if offset + limit < total else None,
+        next=at(offset + limit) if offset + limit < min(total, MAX_OFFSET + 1) else None,
         prev=at(max(0, offset - limit)) if offset else None,
     )

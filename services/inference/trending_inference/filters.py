@@ -34,6 +34,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 Day = Annotated[date, BeforeValidator(_written_out)]
 Year = Annotated[int, Field(ge=0, le=9999)]
 MAX_HIDDEN = 200
+MAX_OFFSET = 10_000
 
 # Said to be one that another source described first. As long as that one isn't here, this one is.
 _first = titles.alias()
@@ -107,7 +108,7 @@ class Paged(BaseModel):
     """Which part of a list."""
 
     limit: int = Field(default=20, ge=1, le=100)
-    offset: int = Field(default=0, ge=0, le=10_000)
+    offset: int = Field(default=0, ge=0, le=MAX_OFFSET)
 
 
 class TrendingQuery(TrendingFilters, Paged):
