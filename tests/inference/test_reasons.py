@@ -68,7 +68,7 @@ def test_too_little_is_said_to_be_too_little() -> None:
     few = {"reviews of t_1": {DAY - timedelta(days=ago): int(ago == 3) for ago in range(1, 41)}}
     told = reasons(few)
     assert [reason.kind for reason in told] == ["not-enough-data", "reviews"]
-    assert told[1].text == "1 reviews in the last 7 days, 0 in the 7 before"
+    assert told[1].text == "1 review in the last 7 days, 0 in the 7 before"
     assert [reason.contribution for reason in told] == [None, None]
     assert [reason.kind for reason in reasons({})] == ["not-enough-data"]
 

@@ -104,9 +104,10 @@ def _reviews(series: Series, day: date, contribution: float | None) -> Reason | 
     late, before = between(day - _WEEK, day), between(day - 2 * _WEEK, day - _WEEK)
     if not late and not before:
         return None
+    reviews = "review" if late == 1 else "reviews"
     return Reason(
         kind="reviews",
-        text=f"{late:,} reviews in the last 7 days, {before:,} in the 7 before",
+        text=f"{late:,} {reviews} in the last 7 days, {before:,} in the 7 before",
         contribution=contribution,
         figures={"last_7_days": late, "7_days_before": before},
     )
