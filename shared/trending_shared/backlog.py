@@ -65,12 +65,12 @@ async def _holds_records(reader: AIOKafkaConsumer, partition: TopicPartition, st
 
 async def describe_groups(admin: AIOKafkaAdminClient) -> list[GroupState]:
     """All consumer groups, by name."""
-    names = sorted(group for group, *_ in await admin.list_consumer_groups())
     found = []
-    for response in await admin.describe_consumer_groups(names) if names else ():
-        for group in response.groups:
-            _, name, state, _, _, members, *_ = group
-            found.append(GroupState(name, state, len(members)))
+    for name, *_ in await admin.list_consumer_groups():
+        # One by one: aiokafka 0.14 misreads an answer about several groups.
+        for response in await admin.describe_consumer_groups([name]):
+            for _, group, state, _, _, members, *_ in response.groups:
+                found.append(GroupState(group, state, len(members)))
     return sorted(found, key=lambda group: group.name)
 
 

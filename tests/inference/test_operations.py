@@ -61,6 +61,7 @@ async def test_models_drift_and_traffic_are_told(world: Any) -> None:
         await client.post("/v1/genres", json={"items": [{"text": "a ghost"}, {"text": "a tree"}]})
         await client.post("/v1/genres", json={"items": []})
         await client.get("/healthz")
+        world.clock.advance(timedelta(minutes=1))  # so that the alias is looked up anew
         told = (await client.get("/v1/operations")).json()
     assert told["ready"] == {"kafka": True, "catalog": True, "store": True, "model": True}
     models = told["models"]
@@ -166,10 +167,13 @@ async def test_lag_members_dead_letters_and_refusals_are_what_kafka_holds(
     consumer = AIOKafkaConsumer(
         name, retry, **kafka.settings.connection, group_id=name, enable_auto_commit=False
     )
-    async with consumer:
+    other = AIOKafkaConsumer(name, **kafka.settings.connection, group_id=f"{name}-2")
+    async with consumer, other:
         await consumer.seek_to_beginning(*(TopicPartition(each, 0) for each in (name, retry)))
         await consumer.commit({TopicPartition(name, 0): 2, TopicPartition(retry, 0): 0})
         told = await ask_kafka(kafka.settings, SystemClock())
+    states = {group.name: (group.state, group.members) for group in told.groups}
+    assert states[f"{name}-2"] == ("Stable", 1)
     (group,) = (group for group in told.groups if group.name == name)
     assert group == Group(
         name=name,
