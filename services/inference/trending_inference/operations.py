@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
 from prometheus_client.samples import Sample
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from trending_inference.backlog import Backlog
 from trending_inference.gateway import Gateway, GatewayDep
@@ -177,8 +177,8 @@ def _models(gateway: Gateway, version: str | None) -> Models:
             for alias in pointers
             for move in registry.history(name, alias)
         ]
-    except TrendingError:
-        return told.model_copy(update={"problem": "the registry doesn't answer"})
+    except (TrendingError, ValidationError):
+        return told.model_copy(update={"problem": "the registry can't be read"})
     named: dict[str, list[str]] = {}
     for alias, pointer in pointers.items():
         named.setdefault(pointer.version, []).append(alias)
