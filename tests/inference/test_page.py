@@ -13,7 +13,8 @@ from trending_inference.filters import TrendingFilters
 from trending_inference.operations import DriftWindow
 from trending_inference.page import address, chips, read_filters, web_address
 from trending_inference.pictures import chart, drift_charts
-from trending_inference.wordings import age, is_stale, times
+from trending_inference.schemas import PredictedGenre
+from trending_inference.wordings import age, is_stale, shortlist, times, verdict
 from trending_shared.testing.models import a_graph, promote
 
 HOSTILE = """<script>alert(1)</script>" onmouseover="alert(2)' {{ 7 * 7 }} <img src=x onerror=a>"""
@@ -201,9 +202,10 @@ async def test_a_title_page_shows_reviews_and_provenance(client: AsyncClient, wo
 async def test_what_isnt_there_and_what_isnt_now_are_pages_too(
     client: AsyncClient, world: Any
 ) -> None:
-    missing = await client.get("/titles/t_nobody")
-    assert missing.status_code == 404
-    assert "There is no such title" in Seen(missing.text).words
+    for id in ("t_nobody", "x" * 65, "%00"):
+        missing = await client.get(f"/titles/{id}")
+        assert missing.status_code == 404
+        assert "There is no such title" in Seen(missing.text).words
     await world.catalog.close()
     (world.folder / "catalog.db").unlink()
     (world.folder / "catalog.db").mkdir()
@@ -244,6 +246,7 @@ def test_an_address_says_what_is_chosen_and_nothing_else() -> None:
     assert address(filters) == "/?kind=film&hide=a&hide=b&age=new"
     assert address(filters, kind=None, hide=()) == "/?age=new"
     assert address(TrendingFilters()) == "/"
+    assert address(TrendingFilters(min_score=0.0), offset=12) == "/?min_score=0.0&offset=12"
 
 
 def test_each_filter_in_force_can_be_taken_away() -> None:
@@ -293,6 +296,22 @@ def test_drift_is_drawn_by_version_the_oldest_window_first() -> None:
 
 def test_a_score_reads_as_how_many_times_as_usual() -> None:
     assert [times(score) for score in (0.0, 1.0, -1.0)] == ["1.0×", "2.0×", "0.5×"]
+
+
+@pytest.mark.parametrize(
+    ("passed", "shown", "words"),
+    [
+        (0, ["g0"], "No genre is likely enough; g0 comes nearest, at 90\u00a0%."),
+        (1, ["g0"], "g0"),
+        (5, ["g0", "g1", "g2"], "g0, g1 and 3 more"),
+    ],
+)
+def test_a_model_is_quoted_briefly(passed: int, shown: list[str], words: str) -> None:
+    said = [
+        PredictedGenre(genre=f"g{n}", probability=0.9 - n / 10, passed=n < passed) for n in range(6)
+    ]
+    assert [genre.genre for genre in shortlist(said)] == shown
+    assert verdict(said) == words
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,7 +19,7 @@ from starlette.datastructures import QueryParams
 
 from trending_inference import wordings
 from trending_inference.browsing import Seen
-from trending_inference.filters import TrendingFilters
+from trending_inference.filters import TitleId, TrendingFilters
 from trending_inference.gateway import Gateway, GatewayDep
 from trending_inference.insights_api import REVIEWS
 from trending_inference.operations import observe
@@ -60,12 +61,12 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except HTTPException as error:
-                return _render(
-                    request, "problem.html", status=error.status_code, words=error.detail
-                )
+                return _problem(request, error.status_code, error.detail)
+            except RequestValidationError:  # of an id that none has
+                return _problem(request, 404, "there is no page at this address")
             except Unavailable:
                 words = "what this page is made of can’t be reached right now"
-                return _render(request, "problem.html", status=503, words=words)
+                return _problem(request, 503, words)
 
         return handled
 
@@ -105,12 +106,12 @@ def page_routes() -> APIRouter:
             after=after,
             stale=newest and seen.latest and is_stale(seen.latest, gateway.clock.now()),
             link=link,
-            faster=link(offset=max(0, offset - PER_PAGE)) if offset else None,
+            faster=link(offset=max(0, offset - PER_PAGE) or None) if offset else None,
             slower=link(offset=offset + PER_PAGE) if offset + PER_PAGE < found.total else None,
         )
 
     @routes.get("/titles/{title_id}")
-    async def title(title_id: str, request: Request, gateway: GatewayDep) -> HTMLResponse:
+    async def title(title_id: TitleId, request: Request, gateway: GatewayDep) -> HTMLResponse:
         detail = await gateway.browser.title(title_id)
         if detail is None:
             raise Problem(404, "title-unknown", "the catalog has no title with this id")
@@ -188,6 +189,10 @@ def _render(request: Request, template: str, status: int = 200, **values: Any) -
     )
 
 
+def _problem(request: Request, status: int, words: str) -> HTMLResponse:
+    return _render(request, "problem.html", status=status, words=words)
+
+
 # ---------------------------------------------------------------- filters as addresses
 
 
@@ -218,7 +223,7 @@ def read_filters(given: QueryParams) -> tuple[TrendingFilters, list[str]]:
 def address(filters: TrendingFilters, **changes: Any) -> str:
     """The board with these filters, changed; without an offset it is its first page."""
     query = filters.model_dump(exclude_none=True) | changes
-    given = {name: value for name, value in query.items() if value}
+    given = {name: value for name, value in query.items() if value not in (None, ())}
     return f"/?{urlencode(given, doseq=True)}" if given else "/"
 
 

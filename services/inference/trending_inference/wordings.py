@@ -7,6 +7,7 @@ from typing import Any
 from trending_inference.schemas import PredictedGenre
 
 STALE = timedelta(hours=36)  # everything is read once a day; later than this, a day was missed
+_NAMED = 2  # genres of a verdict
 
 
 def times(score: float) -> str:
@@ -58,15 +59,14 @@ def shortlist(genres: Sequence[PredictedGenre]) -> Sequence[PredictedGenre]:
 
 
 def verdict(genres: Sequence[PredictedGenre]) -> str:
-    """What a model says of a story, in a sentence."""
-    passed = [f"{each.genre}, {percent(each.probability)}" for each in genres if each.passed]
-    if passed:
-        return " · ".join(passed)
-    best = genres[0]
-    return (
-        f"The model would rather not say. The likeliest is {best.genre}, and "
-        f"{percent(best.probability)} isn’t enough."
-    )
+    """What a model says of a story, in two lines at most; the script says the same."""
+    passed = [each.genre for each in genres if each.passed]
+    if not passed:
+        best = genres[0]
+        nearest = f"{best.genre} comes nearest, at {percent(best.probability)}"
+        return f"No genre is likely enough; {nearest}."
+    more = len(passed) - _NAMED
+    return ", ".join(passed[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def by_genre(genres: Sequence[PredictedGenre]) -> Mapping[str, PredictedGenre]:

@@ -16,6 +16,7 @@ const percent = (share) => `${Math.round(share * 100)} %`;
 
 /** Why there is no answer, in words for a person. */
 class Refusal extends Error {}
+class NeedsKey extends Refusal {}
 
 const KEY = "trending-key";
 
@@ -64,8 +65,11 @@ async function told(response) {
   }
 }
 
-/** The answer to a POST; asks for a key if the gateway does. Throws `Refusal`, or `AbortError`. */
-async function post(path, body, { signal, once } = {}) {
+/**
+ * The answer to a POST. If the gateway asks for a key, so do we, unless told to be `quiet`.
+ * Throws `Refusal`, or `AbortError`.
+ */
+async function post(path, body, { signal, once, quiet } = {}) {
   for (;;) {
     const headers = { "Content-Type": "application/json" };
     if (once) headers["Idempotency-Key"] = once;
@@ -78,9 +82,9 @@ async function post(path, body, { signal, once } = {}) {
       throw new Refusal("The gateway can’t be reached right now.");
     }
     if (response.ok) return response.status === 204 ? null : response.json();
-    const needsKey = response.status === 401 || response.status === 403;
-    if (!needsKey || !(await askForKey(response.status, Boolean(key)))) {
-      throw new Refusal(needsKey ? "This needs a key." : await told(response));
+    if (response.status !== 401 && response.status !== 403) throw new Refusal(await told(response));
+    if (quiet || !(await askForKey(response.status, Boolean(key)))) {
+      throw new NeedsKey(key ? "This needs another key." : "This needs a key.");
     }
   }
 }
@@ -132,6 +136,7 @@ async function working(button, status, doing, work) {
 
 const PAUSE = 350; // ms without a key, before the model is asked
 const WORDS = 3; // fewer say nothing
+const NAMED = 2; // genres of a verdict
 
 class Classifier {
   constructor(form) {
@@ -140,7 +145,7 @@ class Classifier {
     this.text = one("textarea", form);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.ask();
+      this.ask({ quiet: false });
     });
     this.text?.addEventListener("input", () => {
       clearTimeout(this.timer);
@@ -149,7 +154,8 @@ class Classifier {
     if (this.text?.value) this.ask(); // the browser brought back what was written
   }
 
-  async ask() {
+  /** While somebody types nothing may take the focus away: `quiet`. */
+  async ask({ quiet = true } = {}) {
     clearTimeout(this.timer);
     this.asking?.abort(); // the last question counts
     if (this.text && this.text.value.trim().split(/\s+/).length < WORDS) {
@@ -160,15 +166,23 @@ class Classifier {
     this.answer.setAttribute("aria-busy", "true");
     try {
       const item = Object.fromEntries(new FormData(this.form));
-      const answer = await post("/v1/genres", { items: [item] }, { signal: asking.signal });
+      const answer = await post("/v1/genres", { items: [item] }, { signal: asking.signal, quiet });
       if (asking === this.asking) this.show(answer.items[0]);
     } catch (error) {
       if (error.name === "AbortError") return;
       if (!(error instanceof Refusal)) throw error;
-      if (asking === this.asking) this.clear(error.message);
+      if (asking !== this.asking) return;
+      this.clear(error.message);
+      if (error instanceof NeedsKey) this.offerKey();
     } finally {
       if (asking === this.asking) this.answer.removeAttribute("aria-busy");
     }
+  }
+
+  offerKey() {
+    const button = el("button", { type: "button", class: "quiet" }, "Enter a key");
+    button.addEventListener("click", () => this.ask({ quiet: false }));
+    one("[data-source]", this.answer).replaceChildren(button);
   }
 
   say(words, waits) {
@@ -184,13 +198,7 @@ class Classifier {
   }
 
   show(item) {
-    const likeliest = Object.entries(item.probabilities).sort((a, b) => b[1] - a[1])[0];
-    this.say(
-      item.abstained
-        ? `The model would rather not say. The likeliest is ${likeliest[0]}, and ${percent(likeliest[1])} isn’t enough.`
-        : item.genres.map((genre) => `${genre}, ${percent(item.probabilities[genre])}`).join(" · "),
-      false,
-    );
+    this.say(verdict(item), false);
     const passed = new Set(item.genres);
     for (const row of all("[data-genre]", this.answer)) {
       bar(row, item.probabilities[row.dataset.genre] ?? null, passed.has(row.dataset.genre));
@@ -203,6 +211,16 @@ class Classifier {
     report.addEventListener("click", () => reporting.open({ prediction_id: item.prediction_id }, "this story", item.genres));
     one("[data-source]", this.answer).append(report);
   }
+}
+
+/** In two lines at most, so that nothing below moves; `wordings.verdict` says the same. */
+function verdict({ abstained, genres, probabilities }) {
+  if (abstained) {
+    const [genre, share] = Object.entries(probabilities).sort((a, b) => b[1] - a[1])[0];
+    return `No genre is likely enough; ${genre} comes nearest, at ${percent(share)}.`;
+  }
+  const more = genres.length - NAMED;
+  return genres.slice(0, NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
 function bar(row, share, passed) {
@@ -239,8 +257,13 @@ class Insight {
     button.hidden = false;
     button.addEventListener("click", () =>
       working(button, one("[data-insight-status]"), "Reading, which may take a while…", async () => {
-        this.show(await post("/v1/insights", { title_id: this.titleId }));
+        const answer = await post("/v1/insights", { title_id: this.titleId });
+        this.show(answer);
         button.textContent = "Tell me again";
+        const marked = this.cited.size;
+        return answer.outcome === "abstained"
+          ? "Nothing is claimed."
+          : `${this.statements} statements; ${marked} sentence${marked === 1 ? " is" : "s are"} marked in the texts.`;
       }),
     );
     // A statement and its sentences light up together, whichever is pointed at or has the focus.
