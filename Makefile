@@ -82,6 +82,9 @@ test: $(VENV)/installed-dev ## all tests, with a real Kafka (embedded if none is
 test-kill: $(VENV)/installed-dev ## each service and the broker killed in mid-walk (CATALOGUE=file.csv for a large one)
 	TEST_CATALOGUE=$(CATALOGUE) $(BIN)/python -m pytest -m slow -v $(ARGS)
 
+screenshots: $(VENV)/installed-dev ## each page in both themes and two widths, as a Chromium sees it, in screenshots/
+	SCREENSHOTS=screenshots $(BIN)/python -m pytest -q tests/browser/test_looks.py $(ARGS)
+
 crawl-report: $(VENV)/installed-dev ## what a misbehaving site was asked, when, and what was refused
 	$(BIN)/python -m pytest -q -s tests/scraper/test_misbehaving_site.py $(ARGS)
 
@@ -158,4 +161,4 @@ clean: ## remove the environment and everything a run has left
 	rm -rf .dvc/cache .dvc/tmp data/demo.csv data/store data/registry data/evaluation
 	rm -rf $(VENV) $(FEAST) $(DVC) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc

@@ -1,0 +1,77 @@
+"""Each page in both themes and two widths: nothing sticks out, and axe finds nothing serious.
+
+`make screenshots` keeps what was seen in `screenshots/`.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+PAGES = {
+    "board": "/",
+    "filtered": "/?kind=show&country=Norway",
+    "empty": "/?genre=Sports&kind=show",
+    "title": "/titles/t_salt",
+    "hostile": "/titles/t_hostile",
+    "operate": "/operate",
+    "nowhere": "/titles/nowhere",
+}
+THEMES = ("light", "dark")
+WIDTHS = (1280, 360)
+KEPT = os.environ.get("SCREENSHOTS")
+
+
+def fits(page: Page, name: str) -> None:
+    """Nothing sticks out, be the window wide or narrow; what is seen is kept if wanted."""
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        if KEPT:
+            Path(KEPT).mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=Path(KEPT) / f"{name}-{width}.png", full_page=True)
+
+
+def serious(page: Page) -> list[str]:
+    """What axe finds that keeps somebody from using the page, with where it is."""
+    found: dict[str, Any] = Axe().run(page).response
+    return [
+        f"{each['id']}: {node['html'][:120]}"
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_and_keeps_nobody_out(eyes: Any, name: str, theme: str) -> None:
+    page = eyes.open(PAGES[name], theme=theme)
+    expect(page.locator("[data-health]")).to_have_attribute("data-health", "ready")
+    assert serious(page) == []
+    fits(page, f"{name}-{theme}")
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_an_answered_page_fits_too(eyes: Any, theme: str) -> None:
+    page = eyes.open(theme=theme)
+    page.get_by_label("A plot, in a sentence or two").fill(
+        "A detective on a night train falls in love with the woman he follows."
+    )
+    expect(page.locator("[data-verdict]")).to_have_text("Crime, Romance and 1 more")
+    fits(page, f"classified-{theme}")
+    page = eyes.open("/titles/t_salt", theme=theme)
+    page.get_by_role("button", name="Tell me").click()
+    expect(page.locator("[data-stamp]")).to_contain_text("Written by a model")
+    page.get_by_role("button", name="Ask the model").click()
+    expect(page.locator("[data-verdict]")).to_contain_text("Horror")
+    assert serious(page) == []
+    fits(page, f"insight-{theme}")
+    page.get_by_role("button", name="Report a problem with").click()
+    assert serious(page) == []
+    fits(page, f"report-{theme}")
