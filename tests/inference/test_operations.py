@@ -94,6 +94,18 @@ async def test_what_is_down_says_so_and_takes_nothing_else_along(world: Any) -> 
     assert told["kafka"]["groups"] == []
 
 
+async def test_what_is_promoted_and_cant_be_served_is_told(world: Any) -> None:
+    first = promote(world.models, a_graph())
+    second = promote(world.models, a_graph({"Comedy": "laugh"}), recipe="of-tomorrow")
+    async with world.client() as client:
+        told = (await client.get("/v1/operations")).json()
+        page = (await client.get("/operate")).text
+    ((role, version),) = [(each["role"], each["version"]) for each in told["broken"]]
+    assert (role, version) == ("champion", second.version)
+    assert f"champion can’t be served by <code>{second.version}</code>" in page
+    assert first.version in page
+
+
 async def test_a_catalog_that_is_away_is_told(world: Any) -> None:
     async with world.client() as client:
         await world.catalog.close()

@@ -17,6 +17,7 @@ from trending_inference.backlog import Backlog
 from trending_inference.gateway import Gateway, GatewayDep
 from trending_inference.metrics import everyones
 from trending_inference.problems import problem_responses
+from trending_inference.schemas import VersionBroken
 from trending_shared.catalog import windows
 from trending_shared.errors import TrendingError
 from trending_shared.experiments import Experiment, Experiments
@@ -110,6 +111,9 @@ class Operations(BaseModel):
     at: AwareDatetime
     ready: dict[str, bool] = Field(description="what a probe asks, by what it asks about")
     kafka: Backlog
+    broken: list[VersionBroken] = Field(
+        description="models and prompts that were to be in service here and can't be"
+    )
     models: Models
     drift: Drift
     trials: Trials
@@ -155,6 +159,13 @@ async def observe(gateway: Gateway) -> Operations:
             "model": models.serving is not None,
         },
         kafka=kafka,
+        broken=[
+            VersionBroken(
+                role=role, version=found.version, reason=found.reason, detail=found.detail
+            )
+            for each in gateway.serves
+            for role, found in each.look().broken.items()
+        ],
         models=models,
         drift=drift,
         trials=trials,
