@@ -74,7 +74,7 @@ def start(
             fields = arms.setdefault(of, {"name": of, "version": version})
             if fields["version"] != version or part in fields:
                 raise fail(f"{of} is told twice", Exit.USAGE)
-            fields[part] = value
+            fields[part] = _number(part, value)
     experiments = _experiments()
     _change(
         experiments,
@@ -108,7 +108,7 @@ def weights(
             of, _, value = text.partition("=")
             if of not in arms:
                 raise fail(f"{running.name} has no arm {of}", Exit.USAGE)
-            arms[of][part] = value
+            arms[of][part] = _number(part, value)
     _change(
         experiments,
         running,
@@ -185,6 +185,13 @@ def _parse(text: str) -> tuple[str, str, str]:
     if not (equals and colon):
         raise fail(f"{text}: write NAME=VERSION:NUMBER, as in control={CHAMPION}:1", Exit.USAGE)
     return name, version, value
+
+
+def _number(part: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise fail(f"{part}: {text!r} isn't a number", Exit.USAGE) from None
 
 
 def _arms(fields: Mapping[str, Mapping[str, Any]]) -> list[Arm]:

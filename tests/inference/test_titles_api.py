@@ -38,6 +38,8 @@ async def test_the_fastest_rising_title_of_the_newest_day_comes_first(
         "name": "Fast",
         "kind": "film",
         "year": 1979,
+        "countries": ["United Kingdom"],
+        "language": "English",
         "genres": ["Horror", "Sci-Fi & Fantasy"],
         "predicted": None,
         "score": 2.0,
