@@ -41,6 +41,14 @@ async def counted(client: AsyncClient, status: int) -> float:
     return sum(float(line.removeprefix(start)) for line in lines if line.startswith(start))
 
 
+async def test_an_answer_is_nobodys_to_keep_or_to_frame(client: AsyncClient) -> None:
+    headers = (await ask(client, HEIST)).headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
 async def test_genres_above_their_thresholds_are_given_most_probable_first(
     client: AsyncClient, world: Any
 ) -> None:

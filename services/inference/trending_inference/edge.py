@@ -46,7 +46,15 @@ _SECURITY_HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY
 
 
 Endpoint = Callable[[Scope, Receive], Awaitable[bytes]]
-_ANSWER_HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+# Of the others nothing is for what no browser shows, and a server looks at each.
+_ANSWER_HEADERS = [
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    *(
+        (name.encode(), SECURITY_HEADERS[name].encode())
+        for name in ("cross-origin-resource-policy", "x-content-type-options", "x-frame-options")
+    ),
+]
 
 
 class Edge:
@@ -122,7 +130,8 @@ class Edge:
                         raise _too_large()
                     bind_contextvars(caller=caller.name)
                     if endpoint:
-                        await _send(await endpoint(scope, limited), stamped)
+                        await _send(await endpoint(scope, limited), request_id, send)
+                        status = 200
                     else:
                         await self._app(scope, limited, stamped)
                 except Exception as error:
@@ -135,8 +144,9 @@ class Edge:
             self._metrics.request_seconds.labels(route).observe(perf_counter() - started)
 
 
-async def _send(body: bytes, send: Send) -> None:
-    headers = [*_ANSWER_HEADERS, (b"content-length", str(len(body)).encode())]
+async def _send(body: bytes, request_id: str, send: Send) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    headers = [*_ANSWER_HEADERS, length, (b"x-request-id", request_id.encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -12,12 +12,13 @@ import asyncio
 import os
 import sys
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
+from itertools import chain
 from time import perf_counter
 from uuid import UUID, uuid4
 
@@ -333,11 +334,11 @@ class Predictor:
         else:
             self._metrics.model_seconds.observe(seconds)
         self._metrics.texts.inc(len(verdicts))
-        for verdict in verdicts:
-            if not verdict.genres:
-                self._metrics.abstained.inc()
-            for genre in verdict.genres:
-                self._metrics.genres.labels(genre).inc()
+        if abstained := sum(not verdict.genres for verdict in verdicts):
+            self._metrics.abstained.inc(abstained)
+        given = Counter(chain.from_iterable(verdict.genres for verdict in verdicts))
+        for genre, count in given.items():
+            self._metrics.genres.labels(genre).inc(count)
 
     def close(self) -> None:
         self._pool.shutdown()

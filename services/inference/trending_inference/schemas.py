@@ -69,9 +69,9 @@ class StoryItem(Asked):
 
 
 def _which(item: Any) -> str:
-    if isinstance(item, dict):
-        return next((field for field in ("text", "title_id") if field in item), "plot")
-    return "plot"
+    if not isinstance(item, dict):
+        return "plot"
+    return "text" if "text" in item else "title_id" if "title_id" in item else "plot"
 
 
 Item = Annotated[
