@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import uvicorn
 
+from trending_inference.admission import Admission
 from trending_inference.door import Door
-from trending_inference.predicting import Predictor
 from trending_inference.workers import listen
 from trending_shared.testing.models import a_graph, promote
 
@@ -70,9 +70,9 @@ async def serving(world: Any) -> AsyncIterator[int]:
 def crowd(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Empty: nobody waits; else the seconds that all have to wait."""
     waits: list[float] = []
-    monkeypatch.setattr(Predictor, "crowded", property(lambda _: bool(waits)))
+    monkeypatch.setattr(Admission, "crowded", property(lambda _: bool(waits)))
     monkeypatch.setattr(
-        Predictor,
+        Admission,
         "shortage",
         lambda _, texts, within: waits[0] if waits and waits[0] > within / 2 else None,
     )

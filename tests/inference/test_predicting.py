@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
+from trending_inference.admission import Overloaded
 from trending_inference.metrics import InferenceMetrics
-from trending_inference.predicting import Overloaded, Predictor
+from trending_inference.predicting import Predictor
 from trending_shared.onnx_models import ModelUnusable
 
 
@@ -128,26 +129,6 @@ async def test_what_was_asked_before_is_answered_without_the_model_under_a_new_i
     assert metrics.known._value.get() == 3
     assert metrics.texts._value.get() == 7
     knowing.close()
-
-
-async def test_who_would_wait_for_more_than_half_of_its_time_is_refused_at_once(
-    predictor: Predictor, slow: Slow
-) -> None:
-    assert predictor.shortage(1, 0.1) is None
-    predictor._each = 0.2  # seconds a text, as it was while others waited
-    slow.let.clear()
-    first = asyncio.create_task(length(predictor, slow, "first"))
-    await slow.running()
-    assert not predictor.crowded
-    second = asyncio.create_task(length(predictor, slow, "second", within=1.0))
-    await asyncio.sleep(0)
-    assert predictor.crowded
-    assert predictor.shortage(1, 0.7) == pytest.approx(0.4)
-    assert predictor.shortage(1, 0.9) is None
-    with pytest.raises(Overloaded):
-        await length(predictor, slow, "third", within=0.7)
-    slow.let.set()
-    assert await asyncio.gather(first, second) == [5, 6]
 
 
 async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from trending_inference.access import Access, GuardedApp
+from trending_inference.admission import Admission
 from trending_inference.api import api_routes
 from trending_inference.backlog import Backlog, BacklogWatch, ask_kafka
 from trending_inference.browsing import Browser
@@ -128,6 +129,7 @@ def create_app(
             clock=clock,
         ),
         experiments=experiments,
+        admission=Admission(settings.max_waiting, metrics),
         predictor=predictor,
         recorder=recorder,
         shadows=Shadows(recorder, metrics=metrics, clock=clock),

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from trending_inference.admission import Overloaded
 from trending_inference.edge import SECURITY_HEADERS
 from trending_inference.gateway import Gateway
-from trending_inference.predicting import Overloaded
 from trending_inference.problems import answer_to
 
 PATH = "/v1/genres"
@@ -37,7 +37,7 @@ class Door(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if data.startswith(_REQUEST) and self._between_requests():
             gateway: Gateway = self.app_state["gateway"]
-            if gateway.predictor.crowded and (refusal := _refusal(data, gateway)):
+            if gateway.admission.crowded and (refusal := _refusal(data, gateway)):
                 self._unset_keepalive_if_required()
                 usual = [b"%b: %b\r\n" % each for each in self.server_state.default_headers]
                 self.transport.write(b"".join((_STATUS, *usual, refusal)))
@@ -66,7 +66,7 @@ def _refusal(data: bytes, gateway: Gateway) -> bytes | None:
     within = gateway.settings.timeout.total_seconds()
     if patience := _PATIENCE.search(lower):
         within = min(within, float(patience[1]))
-    wait = gateway.predictor.shortage(1, within)
+    wait = gateway.admission.shortage(1, within)
     if wait is None:
         return None
     gateway.metrics.shed.inc()

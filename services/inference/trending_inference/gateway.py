@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from starlette.datastructures import Headers
 
 from trending_inference.access import Access
+from trending_inference.admission import Admission
 from trending_inference.backlog import BacklogWatch
 from trending_inference.browsing import Browser
 from trending_inference.following import Jobs
@@ -58,6 +59,7 @@ class Gateway:
     serving: ServingModel
     prompts: ServingPrompt
     experiments: Experiments
+    admission: Admission
     predictor: Predictor
     recorder: Recorder
     shadows: Shadows

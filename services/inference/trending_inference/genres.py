@@ -70,7 +70,8 @@ async def answer_genres(scope: Scope, receive: Receive) -> bytes:
         raise RequestValidationError(_in_body(error)) from error
     gateway.access.charge(state["account"], len(asked.items))
     request_id = state["request_id"]
-    return await _answer(asked, gateway, request_id, unit_of(headers, request_id), within)
+    with gateway.admission.inside(len(asked.items), within):
+        return await _answer(asked, gateway, request_id, unit_of(headers, request_id), within)
 
 
 async def _answer(

@@ -25,24 +25,15 @@ from uuid import UUID, uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from trending_inference.admission import Overloaded
 from trending_inference.metrics import InferenceMetrics
 from trending_inference.serving_model import LoadedModel
-from trending_shared.errors import Unavailable
 
 HERE = 0.001  # seconds a text, up to which the event loop runs a model itself
 _RUN_SECONDS = 0.005  # that a run should take at most, so that a newcomer waits no longer for it
 _MOST = 64  # texts of one run
 _MEMORY = 0.1  # weight of the last run in what a text is expected to take
 _VERSIONS = 16  # of which it is remembered
-
-
-class Overloaded(Unavailable):
-    """More wait for the model than can be answered in the time that there is."""
-
-    def __init__(self, message: str, *, retry_after: float) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-        """Seconds until what waits now will have been answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +161,6 @@ class Predictor:
         self._here = here
         self._soon = False
         self._text_seconds: dict[str, float] = {}
-        self._each = 0.0
-        self._busy_since: float | None = None
         self._metrics = metrics
 
     async def predict(
@@ -189,9 +178,10 @@ class Predictor:
         if known := self._known.find(model.manifest.version, texts):
             self._count(known, None)
             return Answered(known, 0.0)
-        if (wait := self.shortage(len(texts), within)) is not None:
+        # What is too large for the queue is still answered while nobody else waits.
+        if self._texts and self._texts + len(texts) > self._max_waiting:
             self._shed()
-            raise Overloaded(f"{self._texts} texts wait, for {wait:.3f} s", retry_after=wait)
+            raise self._overloaded(model, f"{self._texts} texts wait for the model")
         loop = asyncio.get_running_loop()
         waiting = _Waiting(model, texts, loop.time() + within, loop.create_future())
         self._queue.append(waiting)
@@ -204,27 +194,9 @@ class Predictor:
         """Texts under way or waiting."""
         return self._texts
 
-    @property
-    def crowded(self) -> bool:
-        """Whether anything waits at all."""
-        return bool(self._queue)
-
-    def shortage(self, texts: int, within: float) -> float | None:
-        """None if so many more texts can be answered in so many seconds.
-
-        Otherwise the seconds until what waits now is answered. Half of a caller's time is for what
-        happens besides. What is too large for the queue is answered while nobody else waits.
-        """
-        wait = self._wait()
-        full = self._texts and self._texts + texts > self._max_waiting
-        return wait if full or wait > within / 2 else None
-
-    def _wait(self) -> float:
-        """Seconds until a newcomer's turn, by what a text has taken of late while others waited.
-
-        That is more than the model takes: the loop reads, records and answers in between.
-        """
-        return self._texts * self._each if self._queue or not self._idle else 0.0
+    def _overloaded(self, model: LoadedModel, message: str) -> Overloaded:
+        wait = self._texts * self._pace(model) / self._threads
+        return Overloaded(message, retry_after=wait)
 
     def _run_what_waits(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._idle and self._queue:
@@ -278,7 +250,7 @@ class Predictor:
             elif first.until < now:
                 self._texts -= len(first.texts)
                 self._shed()
-                late = Overloaded("its time was up before its turn", retry_after=self._wait())
+                late = self._overloaded(model, "its time was up before its turn")
                 first.answer.set_exception(late)
             else:
                 batch.append(first)
@@ -295,16 +267,11 @@ class Predictor:
         self._idle += 1
         count = sum(len(waiting.texts) for waiting in batch)
         self._texts -= count
-        now = loop.time()
-        if self._busy_since is not None:
-            self._each += _MEMORY * ((now - self._busy_since) / count - self._each)
-        self._busy_since = now if self._texts else None
         if (error := run.exception()) is None:
             verdicts, seconds = run.result()
             version = batch[0].model.manifest.version
             known = self._text_seconds.pop(version, seconds / count)
             self._text_seconds[version] = known + _MEMORY * (seconds / count - known)
-            self._each = self._each or seconds / count
             if len(self._text_seconds) > _VERSIONS:  # the one that was asked longest ago
                 del self._text_seconds[next(iter(self._text_seconds))]
             self._count(verdicts, seconds)

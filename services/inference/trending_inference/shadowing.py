@@ -6,8 +6,9 @@ from uuid import UUID
 
 import structlog
 
+from trending_inference.admission import Overloaded
 from trending_inference.metrics import InferenceMetrics
-from trending_inference.predicting import Overloaded, Predictor
+from trending_inference.predicting import Predictor
 from trending_inference.problems import Problem
 from trending_inference.recording import Messages, Recorder, predictions_served
 from trending_inference.serving import EXPERIMENT

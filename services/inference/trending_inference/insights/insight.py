@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import structlog
 
+from trending_inference.admission import Overloaded
 from trending_inference.browsing import Story
 from trending_inference.insights.checking import Checked, check
 from trending_inference.insights.drafting import Draft, insight_key, write_data
@@ -19,7 +20,7 @@ from trending_inference.insights.ledger import Ledger, Prices
 from trending_inference.insights.llm import Llm, LlmDenied, LlmFailed, Reply, Usage
 from trending_inference.insights.scoring import Score, score
 from trending_inference.metrics import InferenceMetrics
-from trending_inference.predicting import Overloaded, Predictor, Verdict
+from trending_inference.predicting import Predictor, Verdict
 from trending_inference.serving import Chosen
 from trending_inference.serving_model import LoadedModel
 from trending_shared.api_keys import ANONYMOUS
