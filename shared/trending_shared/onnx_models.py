@@ -5,6 +5,7 @@ prediction can be executed again and give the same numbers.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -72,15 +73,8 @@ class OnnxModel:
         Raises:
             ModelUnusable: it doesn't load here, or has other inputs or outputs.
         """
-        options = ort.SessionOptions()
-        # Calls run side by side in threads of their own: more threads within one call would only
-        # take the cores from its neighbours, and spinning ones from everybody.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3  # errors; they are raised as well
         try:
-            session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            session = open_session(graph)
         except _ORT_ERRORS as error:
             raise ModelUnusable(f"the graph doesn't load: {error}") from error
         inputs = {node.name: node.type for node in session.get_inputs()}
@@ -146,6 +140,30 @@ class OnnxModel:
             raise ModelUnusable("the graph gave numbers that are no probabilities")
         given: NDArray[np.float32] = probabilities
         return given if least >= 0 and most <= 1 else given.clip(0, 1)
+
+
+def open_session(
+    graph: bytes | Path, options: ort.SessionOptions | None = None
+) -> ort.InferenceSession:
+    """A graph on this processor, one thread a call.
+
+    Args:
+        options: those that differ, of `session_options`.
+    """
+    return ort.InferenceSession(
+        graph, options or session_options(), providers=["CPUExecutionProvider"]
+    )
+
+
+def session_options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    # Calls run side by side in threads of their own: more threads within one call would only
+    # take the cores from its neighbours, and spinning ones from everybody.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors; they are raised as well
+    return options
 
 
 def load_bundle(registry: ModelRegistry, manifest: Manifest) -> OnnxModel:

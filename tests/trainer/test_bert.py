@@ -25,9 +25,10 @@ from trending_shared.onnx_models import OnnxModel
 from trending_shared.testing.datasets import FILLER, WORDS, some_rows
 from trending_shared.testing.texts import hostile_texts
 from trending_trainer.bert import BertModel as FineTuned
-from trending_trainer.bert import export_bert, fit_bert, quantise, settle_bert
+from trending_trainer.bert import export_bert, fit_bert, settle_bert
 from trending_trainer.exporting import Calibration, assemble
 from trending_trainer.families import BERT
+from trending_trainer.quantising import quantise
 from trending_trainer.training_set import TrainingSet
 
 PLAIN = Calibration(np.ones(len(GENRES), np.float32), np.zeros(len(GENRES), np.float32))
@@ -136,12 +137,12 @@ def test_in_eight_bits_a_network_says_nearly_the_same_alone_and_in_company(
 ) -> None:
     model = fit(titles, params(folder, epochs=20, rate_epochs=20))
     part, tokenizer = export_bert(model)
-    small = quantise(part)
+    texts = list(titles.texts)
+    small = quantise(part, tokenizer, texts)
     assert len(small) < len(part)
-    assert quantise(part) == small
+    assert quantise(part, tokenizer, texts) == small
     ones = np.ones(len(GENRES), np.float32)
     graph = OnnxModel.load(assemble([(small, ones)], PLAIN, name="bert"), GENRES, tokenizer)
-    texts = list(titles.texts)
     said, wanted = graph.predict(texts), PLAIN(model.log_odds(texts))
     assert 0 < np.abs(said - wanted).max() < 0.1
     assert ((said >= 0.5) == (wanted >= 0.5)).mean() > 0.995

@@ -25,10 +25,6 @@ import onnx
 import structlog
 import torch
 from numpy.typing import NDArray
-from onnxruntime.quantization.matmul_nbits_quantizer import (
-    DefaultWeightOnlyQuantConfig,
-    MatMulNBitsQuantizer,
-)
 from safetensors.torch import load, save
 from scipy.special import logit
 from torch import Tensor, nn
@@ -163,21 +159,6 @@ def export_bert(model: BertModel) -> tuple[bytes, bytes]:
     else:
         proto = _trace(network)
     return as_part(proto), model.tokenizer.backend_tokenizer.to_str().encode()
-
-
-def quantise(part: bytes) -> bytes:
-    """A part whose matrices are kept and multiplied in eight bits; answers differ a little.
-
-    Weights and rows are cut into blocks of 32 with a scale each (onnxruntime's MatMulNBits). A
-    row's scales are its own, so but for rounding a text's answer doesn't depend on its batch, as it
-    does where one scale is found for all rows.
-    """
-    settings = DefaultWeightOnlyQuantConfig(
-        block_size=32, is_symmetric=True, accuracy_level=4, bits=8
-    )
-    quantiser = MatMulNBitsQuantizer(onnx.load_from_string(part), algo_config=settings)
-    quantiser.process()
-    return bytes(quantiser.model.model.SerializeToString(deterministic=True))
 
 
 def _trace(network: Network) -> onnx.ModelProto:

@@ -18,11 +18,12 @@ from trending_shared.onnx_models import OnnxModel
 from trending_shared.registry import TOKENIZER, Manifest, hash_file, model_version
 from trending_trainer.cards import Parity, write_card
 from trending_trainer.exporting import assemble
+from trending_trainer.quantising import quantise
 from trending_trainer.reference import build_reference
 from trending_trainer.runs import Request
 from trending_trainer.studies import Best
 from trending_trainer.supervising import MODEL
-from trending_trainer.training import Ready
+from trending_trainer.training import Fitted, Ready
 from trending_trainer.training_set import Split, TrainingSet
 from trending_trainer.words import learnable
 
@@ -169,22 +170,24 @@ def make_bundle(ready: Ready, of: Ancestry, clock: Clock) -> Made:
     return Made(graph, files, manifest, evaluation, unseen, answers, parity, studied)
 
 
-def in_eight_bits(ready: Ready) -> Ready:
-    """A model with a fine-tuned network, whose matrices are in eight bits: smaller and faster.
+def in_eight_bits(ready: Ready, titles: TrainingSet) -> Ready:
+    """A model with a fine-tuned network, in eight bits: several times as fast, and smaller.
 
     It has the calibration, thresholds and out-of-fold answers of the one that it was made of, which
     therefore is before it when the best is chosen; a person may promote it.
-    """
-    from trending_trainer.bert import quantise  # see `families.family`
 
-    parts = [
-        (
-            replace(fitted, part=quantise(fitted.part)) if fitted.family == "bert" else fitted,
-            weights,
-        )
-        for fitted, weights in ready.parts
-    ]
-    return replace(ready, family=f"{ready.family}-int8", parts=tuple(parts))
+    Args:
+        titles: those outside the test split lead to the network's scales; see `quantising`.
+    """
+
+    def smaller(fitted: Fitted) -> Fitted:
+        if fitted.family != "bert" or fitted.tokenizer is None:
+            return fitted
+        texts = list(titles.seen.texts)
+        return replace(fitted, part=quantise(fitted.part, fitted.tokenizer, texts))
+
+    parts = tuple((smaller(fitted), weights) for fitted, weights in ready.parts)
+    return replace(ready, family=f"{ready.family}-int8", parts=parts)
 
 
 def _keep_answers(test: TrainingSet, probabilities: NDArray[np.float32]) -> bytes:

@@ -152,7 +152,7 @@ class Fitting:
             raise TooFewTitles(f"none of {len(titles)} labelled titles is of the test split")
         tuned = self._tuned(workspace)
         ready, baselines = self._fit(titles, workspace, tuned)
-        ready += [in_eight_bits(one) for one in ready if "bert" in one.weights]
+        ready += [in_eight_bits(one, titles) for one in ready if "bert" in one.weights]
         of = Ancestry(
             request=request,
             dataset=dataset,
