@@ -57,11 +57,15 @@ class Network(nn.Module):
         self.head = nn.Linear(width, len(GENRES))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        answers: Tensor = self.head(self.dropout(self.mean(ids, mask)))
+        return answers.float()
+
+    def mean(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """A text's vector, (n, width)."""
         said = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         counts = mask.to(said.dtype)
-        mean = (said * counts[..., None]).sum(1) / counts.sum(1, keepdim=True)
-        answers: Tensor = self.head(self.dropout(mean))
-        return answers.float()
+        mean: Tensor = (said * counts[..., None]).sum(1) / counts.sum(1, keepdim=True)
+        return mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,13 @@ class BertModel:
     def log_odds(self, texts: Sequence[str] | NDArray[np.object_]) -> NDArray[np.float32]:
         """What the model says of composed texts: (len(texts), 16), columns as `GENRES`."""
         answers = np.empty((len(texts), len(GENRES)), np.float32)
-        tokens = _tokens(self.tokenizer, list(texts))
+        tokens = tokenize(self.tokenizer, list(texts))
         by_length = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
         self.network.eval()
         with torch.inference_mode():
             for start in range(0, len(tokens), _AT_ONCE):
                 rows = by_length[start : start + _AT_ONCE]
-                said = self.network(*_tensors([tokens[row] for row in rows], self.network))
+                said = self.network(*tensors([tokens[row] for row in rows], self.network))
                 answers[rows] = said.cpu().numpy()
         return answers
 
@@ -114,7 +118,7 @@ def fit_bert(
         network.head.weight.zero_()
         start = np.where(wanted, logit(np.clip(rates, 1e-3, 1 - 1e-3)), UNTRAINED)
         network.head.bias.copy_(torch.tensor(start))
-    course = _Course(network, params, -(-len(titles) // params["batch_size"]))
+    course = Course(network, params, -(-len(titles) // params["batch_size"]))
     model = BertModel(network, tokenizer, 0)
     epoch, best, best_epochs = 0, -1.0, 0
     if kept := workspace.load(f"{place}/epoch.safetensors"):
@@ -200,7 +204,7 @@ def _sample(titles: TrainingSet, most: int) -> TrainingSet:
     return titles.where(rows)
 
 
-class _Course:
+class Course:
     """The way of a network through its epochs."""
 
     def __init__(self, network: Network, params: Params, batches: int) -> None:
@@ -233,24 +237,27 @@ class _Course:
             without_facts(text) if hide else text
             for text, hide in zip(titles.texts, hidden, strict=True)
         ]
-        tokens = _tokens(tokenizer, texts)
+        tokens = tokenize(tokenizer, texts)
         labels = torch.tensor(titles.labels, dtype=torch.float32, device=device)
         counts = torch.tensor(known, dtype=torch.float32, device=device)
         self._network.train()
         losses = []
-        for rows in _shuffled(tokens, self._params["batch_size"], chance):
-            self._set_rate()
-            with torch.autocast(device.type, torch.bfloat16, enabled=_halves(device.type)):
-                said = self._network(*_tensors([tokens[row] for row in rows], self._network))
+        for rows in shuffled(tokens, self._params["batch_size"], chance):
+            with torch.autocast(device.type, torch.bfloat16, enabled=halves(device.type)):
+                said = self._network(*tensors([tokens[row] for row in rows], self._network))
             loss = binary_cross_entropy_with_logits(said, labels[rows], reduction="none")
-            loss = (loss * counts[rows]).sum(1).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
-            self._optimizer.step()
-            self._optimizer.zero_grad()
-            losses.append(loss.item())
-            self._done += 1
+            losses.append(self.step((loss * counts[rows]).sum(1).mean()))
         return float(np.mean(losses))
+
+    def step(self, loss: Tensor) -> float:
+        """Learn from the loss of one batch, which is returned."""
+        self._set_rate()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self._done += 1
+        return loss.item()
 
     def _set_rate(self) -> None:
         steps = self._batches * self._params["rate_epochs"]
@@ -289,18 +296,18 @@ class _Course:
         return told["epochs"], told["best"], told["best_epochs"]
 
 
-def _tokens(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+def tokenize(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     valid = [text.encode("utf-8", "replace").decode() for text in texts]
     return [found.ids for found in tokenizer.backend_tokenizer.encode_batch_fast(valid)]
 
 
-def _tensors(tokens: Sequence[Sequence[int]], network: Network) -> tuple[Tensor, Tensor]:
+def tensors(tokens: Sequence[Sequence[int]], network: Network) -> tuple[Tensor, Tensor]:
     device = next(network.parameters()).device
     fed = pad(tokens)
     return torch.from_numpy(fed[IDS]).to(device), torch.from_numpy(fed[MASK]).to(device)
 
 
-def _shuffled(
+def shuffled(
     tokens: Sequence[Sequence[int]], size: int, chance: np.random.Generator
 ) -> Iterator[list[int]]:
     """Batches of rows in random order, each of texts of similar length."""
@@ -313,7 +320,7 @@ def _shuffled(
         yield batches[index]
 
 
-def _halves(device: str) -> bool:
+def halves(device: str) -> bool:
     """Whether the device multiplies bfloat16 in hardware; elsewhere it would be slower."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported())
