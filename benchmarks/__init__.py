@@ -30,6 +30,9 @@ of one event or request, sooner than rates.
                  it goes out. The reference is a FastAPI route that returns the same bytes
                  (`bare_route`), with the same server. There is also the model alone, one text at a
                  time in one thread. Any answer but a recorded 200 fails the benchmark.
+    network      The same with a network, MiniLM-L6 in eight bits, as graphs were made before and as
+                 they are now: 16 callers, and no answer is remembered. The reference is the same
+                 graph in as many threads of one process as the gateway has workers.
 
 Not measured: how fast a scraper is on real sites, which is a matter of politeness; training; the
 page and the catalog's routes; dataset snapshots, which are cut every thousand titles; retries and

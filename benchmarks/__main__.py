@@ -17,6 +17,7 @@ from rich.console import Console
 
 from benchmarks.cleaning import measure_cleaning
 from benchmarks.events import measure_cleaner, measure_featurizer
+from benchmarks.networks import measure_networks
 from benchmarks.requests import measure_gateway
 from benchmarks.results import Result, as_json, as_table
 from benchmarks.rounds import Bench
@@ -35,6 +36,7 @@ class Name(StrEnum):
     cleaner = "cleaner"
     featurizer = "featurizer"
     gateway = "gateway"
+    network = "network"
 
 
 def main(
@@ -93,6 +95,8 @@ async def _measure(bench: Bench, names: AbstractSet[Name], seconds: float) -> li
         results.append(await measure_featurizer(bench))
     if Name.gateway in names:
         results += await asyncio.to_thread(measure_gateway, bench, seconds)
+    if Name.network in names:
+        results += await asyncio.to_thread(measure_networks, bench, seconds)
     return results
 
 
