@@ -196,7 +196,9 @@ def variants(bundle: Bundle, students: Sequence[int]) -> Iterator[Variant]:
         "static, ours, 8 bits a weight", quantise(graph, tokenizer, texts, bits=8), tokenizer
     )
     yield Variant(
-        "static, ours, nothing clipped", quantise(graph, tokenizer, texts, clipped=0.0), tokenizer
+        "static, ours, a hundredth clipped",
+        quantise(graph, tokenizer, texts, clipped=0.01),
+        tokenizer,
     )
     spared = quantise(graph, tokenizer, texts, spared=r"layer\.\d+\.output\.dense")
     yield Variant("static, ours, not the layers' last products", spared, tokenizer)

@@ -8,8 +8,7 @@ where scales are found on the way (dynamic quantisation).
 
 Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only
 inference", CVPR 2018 (the arithmetic); Wu et al., "Integer quantization for deep learning
-inference: principles and empirical evaluation", 2020 (scales by column, calibration by
-percentiles).
+inference: principles and empirical evaluation", 2020 (scales by column, calibrations).
 """
 
 import re
@@ -26,8 +25,6 @@ from trending_shared.onnx_models import open_session, pad
 
 TEXTS = 256
 """How many are enough for a calibration."""
-CLIPPED = 0.01
-"""The share of texts whose lowest and highest numbers may lie beyond what a byte can say."""
 BITS = 7
 """Of a weight. With eight, two products of a byte and a weight add up to more than processors
 without VNNI can hold, and what a model answers would depend on the processor."""
@@ -40,7 +37,7 @@ def quantise(
     tokenizer: bytes,
     texts: Sequence[str],
     *,
-    clipped: float = CLIPPED,
+    clipped: float = 0.0,
     bits: int = BITS,
     spared: str | None = None,
 ) -> bytes:
@@ -49,6 +46,8 @@ def quantise(
     Args:
         tokenizer: its `tokenizer.json`.
         texts: composed texts like those that it will be asked; `TEXTS` of them count.
+        clipped: the share of them whose lowest and highest numbers may lie beyond the scale.
+        bits: of a weight.
         spared: matrices whose names match it stay as they are.
     """
     model = onnx.load_from_string(part)
