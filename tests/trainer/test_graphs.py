@@ -20,7 +20,7 @@ from trending_shared.encoder import locate_model
 from trending_shared.evaluation import decide
 from trending_shared.features import RECIPE
 from trending_shared.genres import GENRES
-from trending_shared.registry import CHAMPION, ModelRegistry
+from trending_shared.registry import ModelRegistry
 from trending_shared.storage import ObjectStore
 from trending_shared.testing.datasets import cut_dataset, some_rows
 from trending_trainer.bert import export_bert, fit_bert
@@ -115,7 +115,7 @@ def test_the_gateway_says_of_it_what_the_trainer_measured(
     """Each text alone, as a caller asks; the trainer had them all answered at once."""
     small, titles = registered[1], ready[1].titles.unseen
     registry = ModelRegistry(ObjectStore.at(folder.as_uri()))
-    loaded = load_model(registry, small.manifest.name, small.manifest.version, CHAMPION)
+    loaded = load_model(registry, small.manifest.name, small.manifest.version)
     probabilities = np.concatenate([loaded.graph.predict([text]) for text in titles.texts])
     assert np.abs(probabilities - small.answers.probabilities).max() < 1e-5
     wanted = decide(small.answers.probabilities, small.manifest.thresholds)
@@ -142,6 +142,7 @@ def test_the_command_compares_all_ways(
     assert not rows["dynamic, a scale a matrix"]["steady"]
     assert rows["static, ours"]["megabytes"] < exported["megabytes"]
     assert rows["2 layers, fp32"]["megabytes"] < exported["megabytes"]
+    assert rows["2 layers, fp32"]["taught"]
     assert FORMER in told["verdict"]
     assert "made: static, ours" in written.err
 
@@ -175,7 +176,7 @@ def test_a_student_starts_where_its_teacher_is_and_comes_nearer(
 
 
 def a_row(name: str, ms: float, **changes: Any) -> Row:
-    fields: dict[str, Any] = dict.fromkeys(Row.__dataclass_fields__, 0.0)
+    fields: dict[str, Any] = dict.fromkeys(Row.__dataclass_fields__, 0.0) | {"taught": False}
     return Row(**(fields | {"name": name, "alone_ms": ms} | changes))
 
 
@@ -187,7 +188,8 @@ def test_the_fastest_that_is_as_good_and_steady_is_taken() -> None:
         a_row("surely worse", 2.5, difference=-0.005, difference_low=-0.008, difference_high=-1e-3),
         a_row("good", 3.0, difference=-0.004, difference_low=-0.008, difference_high=0.001),
         a_row("slower", 5.0),
+        a_row("another network", 0.5, taught=True),
     ]
     assert verdict(rows).startswith("the fastest that is as good and steady: good, 2.7 times")
     assert verdict(rows).endswith("at least twice")
-    assert verdict([rows[0], rows[-1]]).endswith("less than twice")
+    assert verdict([rows[0], rows[5]]).endswith("less than twice")
