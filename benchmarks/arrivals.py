@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from benchmarks.callers import HOST, content_length, request, rotated
 
 PATIENCE = 10.0  # seconds beyond the end for answers that are still due
+TICK = 0.001  # seconds; who was due in between comes at its end
 MOST = 4000  # connections; who finds none fails
 
 
@@ -79,31 +80,31 @@ class Crowd:
         loop = asyncio.get_running_loop()
         chance = random.Random(7)
         started = due = time.perf_counter()
-        while (due := due + chance.expovariate(self.arrivals.per_second)) - started < (
-            self.arrivals.seconds
-        ):
-            if (wait := due - time.perf_counter()) > 0:
-                await asyncio.sleep(wait)
-            elif self.asked % 64 == 0:
-                await asyncio.sleep(0)  # answers have to be read as well
-            self.asked += 1
-            if self._idle:
-                self._idle.pop().ask(next(self._requests), due)
-            else:
-                connection = Connection(self, next(self._requests), due)
-                if self._open < MOST:
-                    self._open += 1
-                    task = asyncio.create_task(self._connect(loop, connection))
-                    self._connecting.add(task)
-                    task.add_done_callback(self._connecting.discard)
-                else:
-                    self.told(b"", connection)
+        while (now := time.perf_counter()) - started < self.arrivals.seconds:
+            while due <= now:
+                self._ask(loop, due)
+                due += chance.expovariate(self.arrivals.per_second)
+            await asyncio.sleep(TICK)
         took = time.perf_counter() - started
         if len(self.answered) < self.asked:
             self.gone.clear()
             async with asyncio.timeout(PATIENCE):
                 await self.gone.wait()
         return took
+
+    def _ask(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        self.asked += 1
+        if self._idle:
+            self._idle.pop().ask(next(self._requests), due)
+            return
+        connection = Connection(self, next(self._requests), due)
+        if self._open >= MOST:
+            self.told(b"", connection)
+            return
+        self._open += 1
+        task = asyncio.create_task(self._connect(loop, connection))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, connection: "Connection") -> None:
         try:

@@ -35,6 +35,8 @@ class Bench:
     home: Path
     kafka: KafkaSettings
     tell: Callable[[str], None]
+    niceness: int = 0
+    """By how much what is measured gives way to what measures it."""
 
     @contextmanager
     def service(self, name: str, **settings: object) -> Iterator["Running"]:
@@ -67,6 +69,7 @@ class Bench:
         log = self.home / f"{name}.log"
         command = [sys.executable, "-m", module, *arguments]
         process = spawn(command, env=env, log=log)
+        psutil.Process(process.pid).nice(self.niceness)  # its children inherit that
         try:
             yield Running(name, process, log, port)
         finally:

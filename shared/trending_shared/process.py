@@ -21,6 +21,7 @@ from trending_shared.settings import (
 )
 
 S = TypeVar("S", bound=ServiceSettings)
+_ACCEPTS = 16
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -66,6 +67,15 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._tell()
         super().handle_exit(sig, frame)
+
+
+def _accepting(bound: socket.socket) -> list[socket.socket]:
+    """A socket to listen on, several times: libuv accepts one connection of each a turn.
+
+    With one alone a busy loop accepted some tens of connections a second, and the others waited in
+    the kernel until it dropped them.
+    """
+    return [bound, *(bound.dup() for _ in range(_ACCEPTS - 1))]
 
 
 def run(
@@ -118,6 +128,11 @@ def run(
     # uvicorn finishes what it has accepted, and then raises the signal once more; to stop when one
     # is told to is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server.run([listen(settings)] if listen else None)
+    try:
+        sockets = _accepting(listen(settings)) if listen else None
+    except OSError as error:
+        sys.stderr.write(f"error: {settings.host}:{settings.port} can't be had: {error}\n")
+        raise SystemExit(1) from error
+    server.run(sockets)
     if not server.started:
         raise SystemExit(1)

@@ -122,7 +122,8 @@ def test_a_worker_ends_with_its_parent(kafka: Any, tmp_path: Path) -> None:
         until(lambda: not any(psutil.pid_exists(pid) for pid in children))
 
 
-def test_a_port_that_is_taken_is_said(kafka: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, WORKERS])
+def test_a_port_that_is_taken_is_said(kafka: Any, tmp_path: Path, workers: int) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "trending_inference"],
         env={
@@ -131,7 +132,7 @@ def test_a_port_that_is_taken_is_said(kafka: Any, tmp_path: Path) -> None:
             "TRENDING_HOME": str(tmp_path),
             "INFERENCE_HOST": "192.0.2.1",  # nobody's
             "INFERENCE_OPEN_SCOPES": "read",
-            "INFERENCE_WORKERS": str(WORKERS),
+            "INFERENCE_WORKERS": str(workers),
         },
         capture_output=True,
         text=True,

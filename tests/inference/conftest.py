@@ -319,7 +319,7 @@ class _Serving:
         self.key, self._known = ApiKey.create("test", KeyScope, None)
 
     async def run(self) -> None:
-        with listen("127.0.0.1", 0) as bound:
+        with listen("127.0.0.1", 0, shared=False) as bound:
             async with a_world(self.folder) as world:
                 await furnish(world)
                 config = uvicorn.Config(

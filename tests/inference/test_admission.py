@@ -86,6 +86,21 @@ def test_pauses_say_nothing_of_how_long_an_answer_takes() -> None:
     assert hall.admission.shortage(0, 0.1) is None
 
 
+def test_one_slow_answer_is_forgotten_when_others_are_quick() -> None:
+    hall = Hall()
+    hall.enter()
+    hall.enter()
+    hall.leave(1.0)
+    hall.leave(1.0)
+    assert hall.admission.shortage(1, 10) is None
+    hall.enter()
+    assert hall.admission.shortage(1, 1.0) == pytest.approx(1.0)
+    hall.leave(0.002)
+    for _ in range(10):
+        hall.enter()
+    assert hall.admission.shortage(1, 0.1) is None
+
+
 def test_a_limit_holds_however_quick_they_are_but_for_whoever_is_alone() -> None:
     hall = Hall(most=10)
     hall.enter(texts=64)

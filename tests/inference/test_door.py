@@ -55,7 +55,7 @@ async def caller(world: Any) -> AsyncIterator[Caller]:
 
 @asynccontextmanager
 async def serving(world: Any) -> AsyncIterator[int]:
-    with listen("127.0.0.1", 0) as bound:
+    with listen("127.0.0.1", 0, shared=False) as bound:
         bound.listen()
         server = uvicorn.Server(
             uvicorn.Config(world.app(), http=Door, log_config=None, access_log=False, lifespan="on")

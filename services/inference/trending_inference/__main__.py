@@ -26,7 +26,7 @@ def main() -> None:
         "inference",
         InferenceSettings,
         create_app,
-        listen=(lambda of: listen(of.host, of.port)) if parent else None,
+        listen=lambda of: listen(of.host, of.port, shared=parent is not None),
         http=Door,
         stopping=lambda app: app.state.jobs.stop(),
     )

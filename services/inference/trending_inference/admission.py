@@ -88,9 +88,11 @@ class Admission:
         if self._since is None:
             return
         passed = self._now() - self._since
+        each = passed / self._answered
         if not self._texts:
-            self._since = None  # what passes until the next one comes says nothing
+            # A text takes this at most; what passes until the next one comes says nothing.
+            self._each = min(self._each, each)
+            self._since = None
         elif passed >= _WINDOW:
-            each = passed / self._answered
             self._each += _MEMORY * (each - self._each) if self._each else each
             self._since, self._answered = self._since + passed, 0

@@ -32,8 +32,8 @@ _STEADY = 10.0  # seconds of life without which a worker counts as one that can'
 _STOP_WITHIN = 45.0  # seconds; longer than a worker's own graceful timeout
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to an address that others of ours may bind as well.
+def listen(host: str, port: int, *, shared: bool) -> socket.socket:
+    """A socket bound to an address, which others of ours may bind as well if it is shared.
 
     Raises:
         OSError: the address can't be had.
@@ -43,7 +43,8 @@ def listen(host: str, port: int) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, port))
     except OSError:
         bound.close()
@@ -66,7 +67,7 @@ class Workers:
             signal.signal(number, self._stop)
         settings = self._settings
         try:
-            held = listen(settings.host, settings.port)
+            held = listen(settings.host, settings.port, shared=True)
         except OSError as error:
             sys.stderr.write(f"error: {settings.host}:{settings.port} can't be had: {error}\n")
             return 1
