@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from trending_inference.metrics import InferenceMetrics
 from trending_shared.errors import Unavailable
 
-_WINDOW = 0.05  # seconds over which answers are counted: they come in bursts
+_WINDOW = 0.05  # seconds at least over which answers are counted: they come in bursts
+_ANSWERS = 16  # at least: one that is slow says little, least of all the first of a process
 _MEMORY = 0.3  # weight of the last window in what a text is expected to take
 _CROWDED = 0.02  # seconds of work, below which nobody is refused
 
@@ -93,6 +94,6 @@ class Admission:
             # A text takes this at most; what passes until the next one comes says nothing.
             self._each = min(self._each, each)
             self._since = None
-        elif passed >= _WINDOW:
+        elif passed >= _WINDOW and self._answered >= _ANSWERS:
             self._each += _MEMORY * (each - self._each) if self._each else each
             self._since, self._answered = self._since + passed, 0
