@@ -116,6 +116,9 @@ compare: $(VENV)/installed-dev ## every family of models side by side (CATALOGUE
 bench: $(VENV)/installed-bench ## events, requests and pages a second, one table
 	$(BIN)/python -m benchmarks $(ARGS)
 
+overload: $(VENV)/installed-bench ## the gateway and its peers at three times their capacity, drawn (ARGS="--plot overload.svg")
+	$(BIN)/python -m benchmarks.overload $(ARGS)
+
 check: fmt-check lint types check-imports docs-check ## every contract a machine can check
 
 fmt: $(VENV)/installed-dev ## format the code
@@ -161,4 +164,4 @@ clean: ## remove the environment and everything a run has left
 	rm -rf .dvc/cache .dvc/tmp data/demo.csv data/store data/registry data/evaluation
 	rm -rf $(VENV) $(FEAST) $(DVC) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare bench check fmt fmt-check lint types check-imports docs docs-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare bench overload check fmt fmt-check lint types check-imports docs docs-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc

@@ -25,7 +25,7 @@ of one event or request, sooner than rates.
                  as many partitions. For the featurizer there is also the encoder alone, in the
                  batches in which the featurizer uses it.
     gateway      POST /v1/genres with one text a request and 1, 16 and 64 callers, each of whom
-                 asks again when it has its answer; a model of the trainer's linear family, made
+                 asks again when it has its answer, and no text twice; trees over words, made
                  from the demo's catalogue, answers, and each answer is on record in Kafka before
                  it goes out. The reference is a FastAPI route that returns the same bytes
                  (`bare_route`), with the same server. There is also the model alone, one text at a

@@ -20,11 +20,11 @@ from pydantic import (
 from trending_inference.filters import TitleId
 from trending_inference.insights.drafting import ClaimKind
 from trending_inference.reasons import Reason
+from trending_inference.settings import MAX_ITEMS
 from trending_shared.events import Kind
 from trending_shared.experiments import MOST_ARMS, Arm, Subject
 from trending_shared.genres import GENRES
 
-MAX_ITEMS = 64
 MAX_TEXT = 20_000  # characters
 PLOT = "A retired safecracker is talked into one last job by the daughter he never knew."
 

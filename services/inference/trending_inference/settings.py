@@ -8,12 +8,13 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from trending_inference.schemas import MAX_ITEMS
 from trending_shared.api_keys import ApiKey, Scope, parse_keys
 from trending_shared.registry import CHAMPION
 from trending_shared.settings import ServiceSettings
 
 LLM = "gpt-4o-mini"
+MAX_ITEMS = 64
+"""Of one request for genres."""
 
 
 def is_loopback(host: str) -> bool:
