@@ -123,7 +123,7 @@ class Consumer:
         async def batched(messages: Sequence[Message[Any]]) -> None:
             await self._whole(handle, cast("Sequence[Message[E]]", messages))
 
-        self._routes[kind] = Route(kind, batched)
+        self._add(Route(kind, batched))
 
     def on_each(self, kind: type[E], handle: EachHandler[E], *, at_once: int = 1) -> None:
         """Handle events of a class one by one, or up to `at_once` together and in no order."""
@@ -155,7 +155,11 @@ class Consumer:
                 halted = failed.subgroup(Halted)
                 raise (halted or failed).exceptions[0] from failed
 
-        self._routes[kind] = Route(kind, singly)
+        self._add(Route(kind, singly))
+
+    def _add(self, route: Route) -> None:
+        self._routes[route.kind] = route
+        self.metrics.expect(route.kind.topic)
 
     @property
     def consumes(self) -> tuple[type[Event], ...]:
@@ -325,6 +329,7 @@ class Consumer:
         for message in messages:
             topic = message.event.topic
             self.metrics.events.labels(topic, "handled").inc()
+            self.metrics.last.labels(topic).set(now.timestamp())
             if message.time:
                 age = (now - message.time).total_seconds()
                 self.metrics.age.labels(topic).observe(max(0.0, age))

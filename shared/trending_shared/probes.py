@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from faststream.asgi import AsgiResponse, get
 from faststream.asgi.types import ASGIApp
-from prometheus_client import CollectorRegistry, make_asgi_app
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, make_asgi_app
 
 from trending_shared.clock import Clock
 from trending_shared.delivery import Consumer
@@ -42,6 +42,18 @@ def progress_problem(consumer: Consumer, clock: Clock) -> str | None:
     return None
 
 
+def describe_process(registry: CollectorRegistry, *, service: str, code_version: str) -> None:
+    """Have `/metrics` tell which code runs, and what of memory, processor and files it takes."""
+    ProcessCollector(registry=registry)
+    Gauge(
+        "trending_build_info",
+        "The code that runs, as labels; the value is always 1",
+        ["service", "version"],
+        multiprocess_mode="livemax",
+        registry=registry,
+    ).labels(service, code_version).set(1)
+
+
 def probe_routes(
     registry: CollectorRegistry,
     *,
@@ -50,6 +62,7 @@ def probe_routes(
     clock: Clock,
 ) -> list[tuple[str, ASGIApp]]:
     """ASGI routes for `AsgiFastStream`; `ready` names each check by what it checks."""
+    consumer.metrics.stuck.set_function(lambda: float(bool(progress_problem(consumer, clock))))
 
     @get
     async def healthz(scope: object) -> AsgiResponse:

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import IllegalStateError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+OUTCOMES = ("handled", "postponed", "waiting", "parked", "declined")
 _AGE_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
 
 
@@ -36,10 +37,22 @@ class DeliveryMetrics:
             buckets=_AGE_BUCKETS,
             registry=registry,
         )
+        self.last = Gauge(
+            "trending_event_last_handled_timestamp_seconds",
+            "When an event was last handled; old while records wait means that it stands still",
+            ["topic"],
+            registry=registry,
+        )
         self.lag = Gauge(
             "trending_consumer_lag",
             "Records not yet handled by partition; a steady rise means too few replicas",
             ["topic", "partition"],
+            registry=registry,
+        )
+        self.stuck = Gauge(
+            "trending_consumer_stuck",
+            "1 while the consumer is halted, holds a partition or doesn't get on; /progressz says "
+            "which",
             registry=registry,
         )
         self.halted = Gauge(
@@ -53,6 +66,11 @@ class DeliveryMetrics:
             ["topic", "partition"],
             registry=registry,
         )
+
+    def expect(self, topic: str) -> None:
+        """Begin counting a topic's events at zero: Prometheus sees no rise in a first value."""
+        for outcome in OUTCOMES:
+            self.events.labels(topic, outcome)
 
 
 @dataclass

@@ -70,6 +70,11 @@ class KafkaPublisher:
             ["topic"],
             registry=registry,
         )
+        self._unpublished = Counter(
+            "trending_events_unpublished_total",
+            "Events that Kafka didn't acknowledge; a rise means that it is down or too slow",
+            registry=registry,
+        )
 
     async def __aenter__(self) -> Self:
         """Raises `BrokerUnavailable` if Kafka doesn't answer."""
@@ -177,6 +182,7 @@ class KafkaPublisher:
         except MessageSizeTooLargeError as error:
             raise EventTooLarge(str(error)) from error
         except KafkaError as error:
+            self._unpublished.inc(len(records))
             raise BrokerUnavailable(f"Kafka took no event: {error!r}") from error
         for topic, *_ in records:
             self._published.labels(topic).inc()

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from trending_shared.clock import Clock, SystemClock
 from trending_shared.delivery import Consumer
 from trending_shared.events import Event
-from trending_shared.probes import Check, probe_routes
+from trending_shared.probes import Check, describe_process, probe_routes
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import ConsumerSettings, KafkaSettings, ServiceSettings
 from trending_shared.topics import TopicSpec, ensure_topics, group_topics, topic_spec
@@ -58,6 +58,7 @@ class Base:
     def of(cls, service: str, settings: ConsumerSettings) -> Self:
         """One publisher and one consumer, named after the service."""
         registry, clock = CollectorRegistry(), SystemClock()
+        describe_process(registry, service=service, code_version=settings.code_version)
         publisher = KafkaPublisher(
             settings.kafka,
             service=service,

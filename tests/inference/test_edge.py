@@ -161,6 +161,8 @@ async def test_requests_are_counted_by_route_and_not_by_path(client: AsyncClient
     assert f'{count}{{route="/v1/genres",status="200"}} 1.0' in metrics
     assert 'trending_inference_request_seconds_count{route="/v1/genres"} 1.0' in metrics
     assert 'trending_inference_genres_total{genre="Crime"} 1.0' in metrics
+    assert 'trending_inference_confidence_ratio_bucket{le="0.8"} 0.0' in metrics
+    assert "trending_inference_confidence_ratio_count 1.0" in metrics
 
 
 async def test_the_openapi_description_names_problems_examples_and_limits(

@@ -177,6 +177,9 @@ async def test_an_arm_that_cant_be_served_leaves_its_units_to_the_champion_and_s
         drawn = [assign(experiment, unit).arm.name for unit in UNITS]
         fallbacks = "trending_inference_experiment_fallbacks_total"
         assert await metric(client, fallbacks) == drawn.count("candidate")
+        for arm in set(drawn):
+            arms = f'trending_inference_experiment_requests_total{{arm="{arm}"'
+            assert await metric(client, arms) == drawn.count(arm)
         world.experiment(control(), state="stopped")
         world.clock.advance(TTL)
 

@@ -101,6 +101,20 @@ async def test_a_good_batch_is_handled_at_once_and_its_events_are_published_in_o
     assert house.cleaned == ["a", "b", "c"]
     assert rewinds == {}
     assert house.count("handled") == 3
+    last = "trending_event_last_handled_timestamp_seconds"
+    labels = {"topic": "titles-scraped"}
+    assert house.registry.get_sample_value(last, labels) == house.clock.now().timestamp()
+
+
+def test_what_may_become_of_an_event_is_counted_from_zero_before_the_first() -> None:
+    events, (topic,) = House().consumer.metrics.events, House().consumer.consumes
+    counted = {
+        sample.labels["outcome"]: sample.value
+        for metric in events.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_total") and sample.labels["topic"] == topic.topic
+    }
+    assert counted == dict.fromkeys(("handled", "postponed", "waiting", "parked", "declined"), 0)
 
 
 async def test_one_bad_message_is_found_by_halving_and_parked_with_its_reason() -> None:

@@ -43,6 +43,7 @@ from trending_shared.catalog import Catalog
 from trending_shared.clock import Clock, SystemClock
 from trending_shared.events import GenresCorrected, InsightServed, PredictionServed, ScrapeJob
 from trending_shared.experiments import Experiments
+from trending_shared.probes import describe_process
 from trending_shared.prompts import PromptRegistry
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.registry import ModelRegistry
@@ -73,6 +74,8 @@ def create_app(
     settings = settings or read_settings(InferenceSettings)
     registry, clock = CollectorRegistry(), clock or SystemClock()
     metrics = InferenceMetrics(registry)
+    describe_process(registry, service="inference", code_version=settings.code_version)
+    metrics.llm_budget.set(settings.llm_day_usd)
     kafka = own_catalog = None
     if publisher is None:
         publisher = kafka = KafkaPublisher(

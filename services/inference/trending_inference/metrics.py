@@ -9,6 +9,7 @@ from trending_inference.workers import METRICS
 
 # The edges that matter: 50 ms is fast for a person, 1 s is how long an answer may wait for Kafka.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 # A language model takes seconds; 20 s is when we stop waiting for it.
 _LLM_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 20, 30, 60)
 
@@ -57,6 +58,12 @@ class InferenceMetrics:
             "Texts for which no genre passed its threshold; a rise means unfamiliar texts",
             registry=registry,
         )
+        self.confidence = Histogram(
+            "trending_inference_confidence_ratio",
+            "Highest probability that a text got for any genre; a fall means unfamiliar texts",
+            buckets=_SHARES,
+            registry=registry,
+        )
         self.unrecorded = Counter(
             "trending_inference_unrecorded_predictions_total",
             "Predictions answered without Kafka's receipt; the monitor doesn't see them",
@@ -86,6 +93,13 @@ class InferenceMetrics:
             multiprocess_mode="livemax",
             registry=registry,
         )
+        self.arms = Counter(
+            "trending_inference_experiment_requests_total",
+            "Requests by the arm that was drawn for them; shares far from the weights mean that "
+            "few units ask much",
+            ["subject", "experiment", "arm"],
+            registry=registry,
+        )
         self.fallbacks = Counter(
             "trending_inference_experiment_fallbacks_total",
             "Requests that the champion answered because their arm couldn't be served",
@@ -102,6 +116,12 @@ class InferenceMetrics:
             "trending_inference_model_info",
             "The model in service, as labels; the value is always 1",
             ["name", "version", "alias", "algorithm"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.model_trained = Gauge(
+            "trending_inference_model_trained_timestamp_seconds",
+            "When the model in service was made; an old one knows nothing of what is new",
             multiprocess_mode="livemax",
             registry=registry,
         )
@@ -150,6 +170,12 @@ class InferenceMetrics:
         self.llm_cost = Counter(
             "trending_inference_llm_cost_usd_total",
             "Dollars spent on the language model by the prices set; unknown usage at its bound",
+            registry=registry,
+        )
+        self.llm_budget = Gauge(
+            "trending_inference_llm_day_budget_usd",
+            "Dollars that a day (UTC) may cost; beyond them insights are degraded",
+            multiprocess_mode="livemax",
             registry=registry,
         )
 

@@ -301,6 +301,8 @@ class Predictor:
         else:
             self._metrics.model_seconds.observe(seconds)
         self._metrics.texts.inc(len(verdicts))
+        for verdict in verdicts:
+            self._metrics.confidence.observe(max(verdict.probabilities.values()))
         if abstained := sum(not verdict.genres for verdict in verdicts):
             self._metrics.abstained.inc(abstained)
         given = Counter(chain.from_iterable(verdict.genres for verdict in verdicts))

@@ -154,6 +154,7 @@ class Serving(ABC, Generic[T]):
         if now.experiment is None:
             return Chosen(now.champion, self.alias)
         drawn = assign(now.experiment, unit_id)
+        self._metrics.arms.labels(self.subject, drawn.experiment, drawn.arm.name).inc()
         served = now.of(drawn.arm)
         if served is None:
             self._metrics.fallbacks.labels(self.subject, drawn.experiment).inc()

@@ -91,6 +91,7 @@ class ServingModel(Serving[LoadedModel]):
             info.clear()
         self._metrics.swaps.inc()
         self._metrics.model_loaded.set(1)
+        self._metrics.model_trained.set(now.champion.manifest.created_at.timestamp())
         info.labels(*self._told(now.champion)).set(1)
 
     def _told(self, model: LoadedModel) -> tuple[str, ...]:

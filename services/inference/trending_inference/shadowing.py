@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import get_args
 from uuid import UUID
 
 import structlog
@@ -34,6 +35,9 @@ class Shadows:
         )
         self._recorder = recorder
         self._metrics = metrics
+        for subject in get_args(Subject):
+            for outcome in ("recorded", "failed", "dropped"):
+                metrics.shadows.labels(subject, outcome)  # from 0, so that the first is a rise
         self._clock = clock
         self._under_way: set[asyncio.Task[None]] = set()
 

@@ -12,6 +12,8 @@ class TrainerMetrics:
             ["outcome"],
             registry=registry,
         )
+        for outcome in ("promoted", "refused", "failed"):
+            self.runs.labels(outcome)  # from 0, so that the first is a rise
         self.attempts = Counter(
             "trending_trainer_attempts_total",
             "Fits started; more than runs means that fits die",

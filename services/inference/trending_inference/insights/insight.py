@@ -124,6 +124,8 @@ class Insights:
         self._at_once = at_once
         self._predictor = predictor
         self._metrics = metrics
+        for outcome in ("answered", *(failure.kind for failure in LlmFailed.__subclasses__())):
+            metrics.llm_calls.labels(outcome)  # from 0, so that the first is a rise
         self._flights: Flights[Asked] = Flights()
         self._aside: Flights[Asked] = Flights()  # of shadows, so that they take nobody's place
 
