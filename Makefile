@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt --overrides overrides.txt
 MANIFESTS := constraints.txt overrides.txt packages.txt pyproject.toml $(wildcard */pyproject.toml services/*/pyproject.toml)
-CODE := shared services cli demo pipeline tests benchmarks docs notebooks/execute.py deploy/feast
+CODE := shared services cli demo pipeline tests benchmarks docs notebooks/execute.py deploy/feast deploy/grafana
 FEAST := deploy/feast/.venv
 DVC := deploy/dvc/.venv
 FEATURES ?= $(or $(TRENDING_HOME),.trending)/features
@@ -119,7 +119,7 @@ bench: $(VENV)/installed-bench ## events, requests and pages a second, one table
 overload: $(VENV)/installed-bench ## the gateway and its peers at three times their capacity, drawn (ARGS="--plot overload.svg")
 	$(BIN)/python -m benchmarks.overload $(ARGS)
 
-check: fmt-check lint types check-imports docs-check ## every contract a machine can check
+check: fmt-check lint types check-imports docs-check dashboards-check ## every contract a machine can check
 
 fmt: $(VENV)/installed-dev ## format the code
 	$(BIN)/ruff format $(CODE)
@@ -143,6 +143,12 @@ docs: $(VENV)/installed-dev ## event schemas, AsyncAPI and the table of events, 
 docs-check: $(VENV)/installed-dev
 	$(BIN)/python docs/generate.py --check
 
+dashboards: $(VENV)/installed-dev ## Grafana's dashboards, from the code
+	$(BIN)/python deploy/grafana/dashboards.py
+
+dashboards-check: $(VENV)/installed-dev
+	$(BIN)/python deploy/grafana/dashboards.py --check
+
 cards: $(VENV)/installed-dev ## data cards of all sources and of the demo's dataset
 	folder=$$(mktemp -d) && $(BIN)/python -m pipeline.demo_store $$folder && \
 	  STORE_URL=file://$$folder $(BIN)/trending quality cards --folder docs/data-cards; \
@@ -164,4 +170,4 @@ clean: ## remove the environment and everything a run has left
 	rm -rf .dvc/cache .dvc/tmp data/demo.csv data/store data/registry data/evaluation
 	rm -rf $(VENV) $(FEAST) $(DVC) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare bench overload check fmt fmt-check lint types check-imports docs docs-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc
