@@ -539,7 +539,7 @@ def test_what_happened_is_counted(house: House) -> None:
     assert house.count("rejected_total", record="title", reason="DuplicateTitle") == 1
     assert house.count("duplicates_total", record="title") == 1
     assert house.count("unknown_genres_total") == 2
-    assert house.count("review_days_dropped_total") == 1
+    assert house.count("review_dates_dropped_total") == 1
     assert house.count("rows_total", table="titles") == 1
     assert house.count("rows_total", table="rejects") == 2
     assert house.count("append_seconds_count", table="titles") == 1

@@ -43,8 +43,8 @@ class CleanerMetrics:
             registry=registry,
         )
         self.days_dropped = Counter(
-            "trending_cleaner_review_days_dropped_total",
-            "Review days in the future, long ago or unreadable; a rise means another date format",
+            "trending_cleaner_review_dates_dropped_total",
+            "Dates of reviews in the future, long ago or unreadable; a rise means another format",
             registry=registry,
         )
         self.rows = Counter(
