@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
 from trending_cli.embedded_kafka import EmbeddedKafka
+from trending_cli.observing import find_prometheus
 from trending_cli.output import warn
 from trending_cli.ports import is_free
 from trending_cli.processes import SERVICES, ServiceDied, Stack
@@ -80,6 +82,7 @@ def running_house(
     env: Mapping[str, str] | None = None,
     ports: Mapping[str, int] | None = None,
     services: tuple[str, ...] = SERVICES,
+    observe_every: timedelta | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Iterator[House]:
     """Start Kafka (unless `KAFKA_BOOTSTRAP_SERVERS` names one) and the services; stop all at last.
@@ -87,9 +90,11 @@ def running_house(
     Args:
         env: settings for every service.
         ports: fixed ports by service; the others get free ones.
+        observe_every: how often a Prometheus asks the services; without it there is none.
         tell: told what is happening, a line at a time.
 
     Raises:
+        PrometheusMissing: it is to be started, and isn't installed.
         KafkaUnavailable: Kafka can't be started; the message says what to install.
         ServiceDied: a service didn't come up.
         SettingInvalid: a fixed port is taken.
@@ -98,6 +103,7 @@ def running_house(
     for name, port in (ports or {}).items():
         if name in services and not is_free(port):
             raise SettingInvalid(f"port {port}, meant for {name}, is taken; choose another")
+    prometheus = find_prometheus(os.environ) if observe_every else None
     home = home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as exits:
@@ -129,14 +135,15 @@ def running_house(
             warn(remedy(topics, house.settings))
         for name in services:
             stack.add_service(name, port=(ports or {}).get(name))
+        if observe_every and prometheus:
+            stack.add_prometheus(prometheus, every=observe_every)
         exits.callback(stack.stop)
         exits.callback(tell, "stopping the services")
-        tell(f"starting {', '.join(services)}")
+        tell(f"starting {', '.join(stack.children)}")
         stack.start()
         # The gateway is ready only with a model, and the first model comes out of the others.
-        stack.wait_until(
-            {name: "/healthz" if name == "inference" else "/readyz" for name in services}
-        )
+        probes = {"inference": "/healthz", "prometheus": "/-/ready"}
+        stack.wait_until({name: probes.get(name, "/readyz") for name in stack.children})
         yield house
 
 

@@ -1,5 +1,6 @@
 """The `trending` command line."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +41,7 @@ from trending_shared.errors import (
 from trending_shared.logs import configure_logs
 from trending_shared.settings import DEFAULT_HOME
 
+_OBSERVED_EVERY = timedelta(seconds=5)
 _STATUSES: dict[type[Exception], Exit] = {
     SettingInvalid: Exit.USAGE,
     ModelNotFound: Exit.NOT_FOUND,
@@ -99,6 +101,9 @@ def up(
         Path, typer.Option(envvar="TRENDING_HOME", help="Where everything is kept.")
     ] = DEFAULT_HOME,
     port: Annotated[int, typer.Option(help="Port of the gateway.")] = 8080,
+    observe: Annotated[
+        bool, typer.Option("--observe", help="Start Prometheus as well, if it is installed.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Addresses as one JSON line.")] = False,
 ) -> None:
     """Start Kafka and the services, and keep them running until Ctrl-C."""
@@ -107,13 +112,22 @@ def up(
         raise fail(f"no service {', '.join(unknown)}; there are {', '.join(SERVICES)}", Exit.USAGE)
     end_on_sigterm()
     names = tuple(service or SERVICES)
-    with running_house(home, services=names, ports={"inference": port}, tell=tell) as house:
-        addresses = {"kafka": house.bootstrap, **{name: house.url(name) for name in names}}
+    with running_house(
+        home,
+        services=names,
+        ports={"inference": port},
+        observe_every=_OBSERVED_EVERY if observe else None,
+        tell=tell,
+    ) as house:
+        addresses = {"kafka": house.bootstrap}
+        addresses |= {name: child.url for name, child in house.stack.children.items()}
         if as_json:
             print_json(addresses)
         else:
             for name, url in addresses.items():
                 console.print(f"{name:<11} {url}")
+            if observe:
+                console.print(f"alerts      {addresses['prometheus']}/alerts")
             console.print("Ctrl-C stops everything")
         house.wait()
 

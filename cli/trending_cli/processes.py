@@ -8,12 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 import httpx
 import psutil
 
+from trending_cli.observing import prometheus_command
 from trending_cli.ports import HOST, free_ports
 from trending_cli.spawning import spawn
 from trending_shared.errors import TrendingError
@@ -133,6 +135,14 @@ class Stack:
         """Have the demo's film site run, as `site`."""
         command = [sys.executable, "-m", "trending_demo", "--port", str(port), *arguments]
         return self._add("site", command, {}, port)
+
+    def add_prometheus(self, executable: str, *, every: timedelta) -> Child:
+        """Have all services that were added asked for their metrics, by a Prometheus of our own."""
+        [port] = free_ports(1)
+        ports = {name: child.port for name, child in self.children.items()}
+        folder = self.home / "prometheus"
+        command = prometheus_command(executable, folder, ports=ports, port=port, every=every)
+        return self._add("prometheus", command, {}, port)
 
     def _add(self, name: str, command: list[str], env: Mapping[str, str], port: int) -> Child:
         child = Child(
