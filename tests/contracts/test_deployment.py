@@ -20,8 +20,20 @@ FEAST = ROOT / "deploy" / "feast"
 CONTAINERS: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 
 
-def test_there_is_one_container_a_service_besides_kafka_and_the_demo_site() -> None:
-    assert set(CONTAINERS) == {*SERVICES, "kafka", "site"}
+def test_there_is_one_container_a_service_besides_kafka_the_demo_site_and_who_looks_on() -> None:
+    assert set(CONTAINERS) == {*SERVICES, "kafka", "site", "prometheus", "grafana"}
+
+
+@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+def test_who_looks_on_is_started_if_asked_for_and_reads_files_that_there_are(name: str) -> None:
+    container = CONTAINERS[name]
+    assert container["profiles"] == ["observe"]
+    mounts = [each for each in container["volumes"] if each.startswith("./")]
+    assert mounts
+    for mount in mounts:
+        source, _, mode = mount.split(":")
+        assert (ROOT / source).is_dir()
+        assert mode == "ro"
 
 
 @pytest.mark.parametrize("name", SERVICES)
