@@ -12,7 +12,6 @@ from grafana_foundation_sdk.models.common import (
     GraphTresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
-    StackingMode,
     VisibilityMode,
 )
 from grafana_foundation_sdk.models.dashboard import (
@@ -57,9 +56,7 @@ def graph(
         runbook: the alert that watches over this.
     """
     panel = timeseries.Panel().span(8).height(8).min(0).fill_opacity(10)
-    panel.show_points(VisibilityMode.NEVER).stacking(
-        common.StackingConfig().mode(StackingMode.NONE)
-    )
+    panel.show_points(VisibilityMode.NEVER)
     panel.legend(
         common.VizLegendOptions()
         .show_legend(True)
