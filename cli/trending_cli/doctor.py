@@ -16,6 +16,7 @@ from rich.table import Table
 
 from trending_cli import clients
 from trending_cli.kafka_distribution import find_java, resolve_jars
+from trending_cli.observing import PrometheusMissing, find_prometheus
 from trending_cli.output import Exit, JsonOption, console, print_json, shown, tell
 from trending_cli.processes import SERVICES
 from trending_cli.recreated import recreated_topics, remedy
@@ -60,6 +61,14 @@ def _packages() -> list[Finding]:
         )
         for name in SERVICES
     ]
+
+
+def _observer() -> Finding:
+    try:
+        return Finding("Prometheus", True, find_prometheus(os.environ))
+    except PrometheusMissing as error:
+        found = f"needed by `trending up --observe` only. {error}"
+        return Finding("Prometheus", False, found, needed=False)
 
 
 async def _java(_: CommonSettings) -> str:
@@ -136,7 +145,7 @@ async def _outside(common: CommonSettings) -> list[Finding]:
 
 def doctor(as_json: JsonOption = False) -> None:
     """Look whether everything is here that the house needs. Status 1 if something isn't."""
-    findings = [*_machine(), *_packages(), *asyncio.run(_outside(clients.settings()))]
+    findings = [*_machine(), *_packages(), _observer(), *asyncio.run(_outside(clients.settings()))]
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

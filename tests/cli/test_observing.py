@@ -56,3 +56,5 @@ def test_without_it_nothing_is_started_and_what_to_install_is_said(
     said = offline.run("up", "--observe", "--port", "0", status=1).stderr
     assert "apt-get install prometheus" in said
     assert not offline.home.exists()
+    found = {each["what"]: each for each in offline.json("doctor", status=1)}["Prometheus"]
+    assert (found["ok"], found["needed"]) == (False, False)
