@@ -17,11 +17,11 @@ from trending_shared.messages import Message, Position, decode, first_message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.registry import ModelRegistry
 from trending_shared.settings import KafkaSettings
+from trending_shared.splits import is_test
 from trending_shared.storage import ObjectStore
 from trending_shared.testing.datasets import WORDS, cut_dataset, some_rows
 from trending_trainer.app import create_app
 from trending_trainer.settings import TrainerSettings
-from trending_trainer.training_set import is_test
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(240)]
 

@@ -9,8 +9,9 @@ import pytest
 from trending_shared.evaluation import UNKNOWN
 from trending_shared.genres import GENRES
 from trending_shared.sources import read_catalogue
+from trending_shared.splits import bucket_of, split_key
 from trending_shared.testing.datasets import a_row, some_rows
-from trending_trainer.training_set import FOLDS, Split, Terms, TrainingSet, bucket_of, split_key
+from trending_trainer.training_set import FOLDS, Split, Terms, TrainingSet
 
 
 def titles(rows: list[dict[str, Any]], split: Split = "title") -> TrainingSet:

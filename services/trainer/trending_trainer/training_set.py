@@ -1,8 +1,6 @@
 """From the rows of a dataset to what a model is fitted and measured on. Pure."""
 
-import hashlib
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -18,6 +16,7 @@ from trending_shared.evaluation import UNKNOWN
 from trending_shared.features import LIBRARY, RECIPE, normalise_text, without_facts
 from trending_shared.genres import GENRES
 from trending_shared.sources import SourceEntry
+from trending_shared.splits import TEST_BELOW, bucket_of, split_key
 
 Split = Literal["title", "source-id", "time"]
 """What decides where a title belongs.
@@ -28,33 +27,12 @@ id at the source instead, and `time` sets the newest aside; both are for looking
 """
 
 FOLDS = 6  # which three and two divide: a model that takes long is judged in fewer
-_TEST_BELOW = 20  # of a hundred buckets; a part of what every score means
 _EXPECTED = 10.0  # titles of a genre where one finds none for it to be taken as never recorded
 _ALIKE = 0.5  # share of three-word phrases, as the cosine, from which two plots tell the same
-_ASIDE = re.compile(r"\s*[(\[][^)\]]*[)\]]\s*$")
 _COLUMNS = (
     *("title_id", "source", "source_id", "kind", "name", "year", "genres", "plot", "countries"),
     *("language", "reviews", "rating_count"),
 )
-
-
-def split_key(name: str) -> str:
-    """A title's name without case, accents, punctuation and a closing remark in brackets.
-
-    `Oh! Baby (Tamil)` is `oh baby`; a name without a Latin letter or digit is only case-folded.
-    """
-    plain = " ".join(re.findall("[a-z0-9]+", normalise_text(_ASIDE.sub("", name))))
-    return plain or unicodedata.normalize("NFKC", name).casefold().strip()
-
-
-def bucket_of(key: str) -> int:
-    """Which of a hundred buckets a title lies in, by the SHA-1 of what names it."""
-    return int(hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest(), 16) % 100
-
-
-def is_test(name: str) -> bool:
-    """Whether a title of this name is of the test split that models are promoted by."""
-    return bucket_of(split_key(name)) < _TEST_BELOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +190,11 @@ class TrainingSet:
 def _test_rows(records: list[dict[str, Any]], keys: list[str], split: Split) -> NDArray[np.bool_]:
     if split != "time":
         named = keys if split == "title" else [row["source_id"] for row in records]
-        return np.array([bucket_of(key) < _TEST_BELOW for key in named], bool)
+        return np.array([bucket_of(key) < TEST_BELOW for key in named], bool)
     # A title without a year counts as old: nobody knows that it is new.
     years = np.array([row["year"] or 0 for row in records], np.int64)
     buckets = np.array([bucket_of(key) for key in keys], np.int64)
-    newest = np.lexsort((buckets, -years))[: len(records) * _TEST_BELOW // 100]
+    newest = np.lexsort((buckets, -years))[: len(records) * TEST_BELOW // 100]
     test = np.zeros(len(records), bool)
     test[newest] = True
     return test
