@@ -178,6 +178,12 @@ predictions = sa.Table(
     sa.Column("unit", sa.String(32)),
     sa.Column("fallback", sa.Boolean),
     sa.Column("shadow_of", sa.String(36), index=True),
+    sa.Index(
+        "predictions_of_titles",
+        "title_id",
+        sqlite_where=sa.text("title_id IS NOT NULL"),
+        postgresql_where=sa.text("title_id IS NOT NULL"),
+    ),
     sa.Index("predictions_to_measure", "model_version", "window_id", "shadow_of"),
     sa.Index("predictions_by_experiment", "experiment", "served_at"),
 )
@@ -222,6 +228,10 @@ windows = sa.Table(
     sa.Column("last_at", UtcTime, nullable=False),
     sa.Column("scores", sa.JSON, nullable=False),
     sa.Column("drifted", sa.JSON, nullable=False),
+    # How good its answers are: as the model's own confidence says, if that can be told, and as
+    # labels say that came later, by where these come from.
+    sa.Column("quality", sa.JSON),
+    sa.Column("checks", sa.JSON),
 )
 
 # What a language model answered to a question, by the question's hash; see the gateway's insights.

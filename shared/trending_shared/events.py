@@ -679,6 +679,41 @@ class DriftDetected(Event):
         return self.window_id
 
 
+class GenreEstimate(Frozen):
+    """What is to be expected of one genre's answers in a window."""
+
+    hits: float = Field(description="expected number of predictions that rightly gave it")
+    false_alarms: float = Field(description="that wrongly gave it")
+    misses: float = Field(description="that should have given it")
+    f1: float | None = Field(description="none if surely no prediction is of the genre")
+    low: float | None = Field(description="with `high` where F1 lies with 95 % confidence")
+    high: float | None
+
+
+class QualityEstimated(Event):
+    """How good a window's answers are, as far as the model's own confidence tells; no labels."""
+
+    topic: ClassVar[str] = "quality-estimated"
+    window_id: str
+    model: str
+    model_version: str
+    predictions: int
+    first_at: AwareDatetime
+    last_at: AwareDatetime
+    macro_f1: float = Field(description="mean over the genres that occur")
+    low: float = Field(description="with `high` where it lies with 95 % confidence")
+    high: float
+    genres: dict[str, GenreEstimate]
+
+    @property
+    def key(self) -> str:
+        return self.model
+
+    @property
+    def natural_key(self) -> str:
+        return self.window_id
+
+
 EVENTS: tuple[type[Event], ...] = (
     ScrapeJob,
     TitleScraped,
@@ -703,4 +738,5 @@ EVENTS: tuple[type[Event], ...] = (
     InsightServed,
     GenresCorrected,
     DriftDetected,
+    QualityEstimated,
 )

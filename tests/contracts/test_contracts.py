@@ -13,10 +13,10 @@ from trending_shared.events import (
     EVENTS,
     DriftDetected,
     Event,
-    FeaturesComputed,
     InsightServed,
     ModelRefused,
     ModelRegistered,
+    QualityEstimated,
     RecordRejected,
 )
 from trending_shared.messages import Position, decode
@@ -24,7 +24,7 @@ from trending_shared.messages import Position, decode
 EXAMPLES = Path(__file__).parent / "examples"
 DOCS = Path(__file__).parents[2] / "docs"
 FOR_PEOPLE = {
-    *(RecordRejected, FeaturesComputed, ModelRegistered, ModelRefused, DriftDetected),
+    *(RecordRejected, ModelRegistered, ModelRefused, DriftDetected, QualityEstimated),
     InsightServed,
 }
 PERSONS = "operators"

@@ -35,7 +35,20 @@ async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
     await catalog.close()
 
 
-def a_monitor(catalog: Catalog, *, size: int = 20) -> Monitor:
+def a_monitor(
+    catalog: Catalog, *, size: int = 20, registry: ModelRegistry | None = None
+) -> Monitor:
+    registry = registry or a_registry()
+    return Monitor(
+        windows=PredictionWindows(catalog, size=size),
+        registry=registry,
+        metrics=MonitorMetrics(CollectorRegistry()),
+        clock=FrozenClock(NOW),
+        threshold=0.25,
+    )
+
+
+def a_registry() -> ModelRegistry:
     registry = ModelRegistry(ObjectStore.at("memory:///"))
     anything = Histogram(edges=(0, 1), shares=(1,))
     reference = {
@@ -44,13 +57,7 @@ def a_monitor(catalog: Catalog, *, size: int = 20) -> Monitor:
     }
     manifest = a_manifest(b"graph", labels=("Drama",), reference=reference)
     assert registry.register(b"graph", manifest).version == VERSION
-    return Monitor(
-        windows=PredictionWindows(catalog, size=size),
-        registry=registry,
-        metrics=MonitorMetrics(CollectorRegistry()),
-        clock=FrozenClock(NOW),
-        threshold=0.25,
-    )
+    return registry
 
 
 def served(

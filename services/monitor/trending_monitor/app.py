@@ -9,7 +9,7 @@ from trending_monitor.monitoring import Monitor
 from trending_monitor.settings import MonitorSettings
 from trending_monitor.windows import PredictionWindows
 from trending_shared.catalog import Catalog
-from trending_shared.events import DriftDetected
+from trending_shared.events import DriftDetected, QualityEstimated
 from trending_shared.registry import ModelRegistry
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
@@ -40,7 +40,7 @@ def create_app(settings: MonitorSettings | None = None) -> WorkerApp:
 
     return worker_app(
         base,
-        produces=(DriftDetected,),
+        produces=(DriftDetected, QualityEstimated),
         ready={"catalog": catalog.ping},
         lifespan=lifespan,
     )

@@ -2,11 +2,18 @@
 
 from trending_monitor.monitoring import Monitor
 from trending_shared.delivery import Consumer
-from trending_shared.events import GenresCorrected, ModelPromoted, PredictionServed, TitleCleaned
+from trending_shared.events import (
+    FeaturesComputed,
+    GenresCorrected,
+    ModelPromoted,
+    PredictionServed,
+    TitleCleaned,
+)
 
 
 def register_handlers(consumer: Consumer, monitor: Monitor) -> None:
     consumer.on(PredictionServed, monitor.on_predictions_served)
     consumer.on(GenresCorrected, monitor.on_genres_corrected)
+    consumer.on(FeaturesComputed, monitor.on_features_computed)
     consumer.on(TitleCleaned, monitor.on_titles_cleaned)
     consumer.on_each(ModelPromoted, monitor.on_model_promoted)

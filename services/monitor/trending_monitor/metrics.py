@@ -1,6 +1,10 @@
 """What the monitor counts."""
 
+import math
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from trending_monitor.quality import Quality
 
 
 class MonitorMetrics:
@@ -38,6 +42,38 @@ class MonitorMetrics:
             "When a window was last measured; old while predictions come in means it is stuck",
             registry=registry,
         )
+        self.estimates = Counter(
+            "trending_monitor_estimates_total",
+            "Windows whose F1 was estimated, or couldn't be: the log says why, quality_unknown",
+            ["outcome"],
+            registry=registry,
+        )
+        self.macro_f1 = Gauge(
+            "trending_monitor_estimated_macro_f1_ratio",
+            "Macro-F1 of the last window by the model's own confidence, and its 95 % interval; "
+            "an interval below what the model had at its promotion means harder inputs",
+            ["bound"],
+            registry=registry,
+        )
+        self.genre_f1 = Gauge(
+            "trending_monitor_estimated_f1_ratio",
+            "F1 of a genre in the last window by the model's own confidence",
+            ["genre"],
+            registry=registry,
+        )
+        self.measured = Gauge(
+            "trending_monitor_measured_macro_f1_ratio",
+            "Macro-F1 by the labels of the window that last had news of them",
+            ["labels"],
+            registry=registry,
+        )
+        self.checks = Counter(
+            "trending_monitor_checks_total",
+            "Estimates compared with labels; more than one in twenty that disagrees means that "
+            "the model's confidence can't be trusted any more: genres mean something else now",
+            ["labels", "verdict"],
+            registry=registry,
+        )
         self.titles = Counter(
             "trending_monitor_titles_total",
             "Titles seen on the bus; the supply the models live on",
@@ -48,3 +84,12 @@ class MonitorMetrics:
             "Models promoted; many in a day mean that the gate lets noise through",
             registry=registry,
         )
+
+    def show(self, quality: Quality) -> None:
+        """Set the gauges of an estimate."""
+        macro = quality.macro_f1
+        bounds = {"low": macro.interval.low, "value": macro.value, "high": macro.interval.high}
+        for bound, value in bounds.items():
+            self.macro_f1.labels(bound).set(value)
+        for genre, found in quality.genres.items():
+            self.genre_f1.labels(genre).set(found.f1.value if found.f1 else math.nan)

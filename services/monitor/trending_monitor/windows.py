@@ -5,7 +5,7 @@ given a window's id in one transaction; the same transaction stores the window's
 predicted in shadow stays outside: it was told to nobody.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid5
@@ -14,7 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trending_monitor.drift import DriftReport, Served
-from trending_shared.catalog import Catalog, corrections, predictions, windows
+from trending_monitor.quality import Quality
+from trending_monitor.watching import Check, Findings, Labelled
+from trending_shared.catalog import Catalog, corrections, predictions, titles, windows
 from trending_shared.events import GenresCorrected, PredictionServed, Trial
 from trending_shared.messages import NAMESPACE, Message
 
@@ -32,9 +34,10 @@ class Window:
     first_at: datetime
     last_at: datetime
     report: DriftReport
+    quality: Quality | None
 
 
-Measure = Callable[[str, str, Sequence[Served]], DriftReport]
+Measure = Callable[[str, str, Sequence[Served]], Findings]
 
 
 class PredictionWindows:
@@ -95,7 +98,7 @@ class PredictionWindows:
             return None
         ids = [row.prediction_id for row in rows]
         window_id = str(uuid5(NAMESPACE, f"{model}:{version}:{':'.join(ids)}"))
-        report = measure(model, version, [Served(row.text, row.probabilities) for row in rows])
+        found = measure(model, version, [Served(row.text, row.probabilities) for row in rows])
         await connection.execute(
             predictions.update()
             .where(predictions.c.prediction_id.in_(ids))
@@ -109,8 +112,9 @@ class PredictionWindows:
                 predictions=len(rows),
                 first_at=rows[0].served_at,
                 last_at=rows[-1].served_at,
-                scores=report.scores,
-                drifted=list(report.drifted),
+                scores=found.drift.scores,
+                drifted=list(found.drift.drifted),
+                quality=found.quality.model_dump() if found.quality else None,
             )
         )
         return window_id
@@ -126,6 +130,79 @@ class PredictionWindows:
                 .where(predictions.c.window_id.is_not(None))
             )
             return set(rows.scalars())
+
+    async def labelled(self, window: Window) -> dict[str, list[Labelled]]:
+        """The predictions of a window whose genres are known by now, by who says so.
+
+        `pages` are what sources say of titles, `feedback` is what people say of predictions; what
+        was said last comes last.
+        """
+        inside = (predictions.c.model_version == window.model_version) & (
+            predictions.c.window_id == window.window_id
+        )
+        of_pages = (
+            sa.select(predictions.c.probabilities, titles)
+            .join(titles, titles.c.title_id == predictions.c.title_id)
+            .where(inside)
+            .order_by(predictions.c.served_at)
+        )
+        of_people = (
+            sa.select(predictions.c.probabilities, predictions.c.text_hash, corrections.c.genres)
+            .join(
+                corrections,
+                (corrections.c.prediction_id == predictions.c.prediction_id)
+                | (corrections.c.title_id == predictions.c.title_id),
+            )
+            .where(inside)
+            .order_by(corrections.c.corrected_at)
+        )
+        async with self._catalog.reading() as connection:
+            pages = (await connection.execute(of_pages)).all()
+            people = (await connection.execute(of_people)).all()
+        return {
+            "pages": [
+                Labelled(
+                    title=row.title_id,
+                    probabilities=row.probabilities,
+                    genres=frozenset(row.genres),
+                    name=row.name,
+                    group=f"{row.source} {row.kind}s",
+                )
+                for row in pages
+            ],
+            "feedback": [
+                Labelled(row.text_hash, row.probabilities, frozenset(row.genres)) for row in people
+            ],
+        }
+
+    async def about(
+        self, *, titles: Collection[str] = (), predicted: Collection[str] = (), since: datetime
+    ) -> set[str]:
+        """The windows that hold predictions of these titles, or these predictions.
+
+        Args:
+            since: those whose last prediction is older are left out.
+        """
+        wanted = {predictions.c.title_id: titles, predictions.c.prediction_id: predicted}
+        if not any(wanted.values()):
+            return set()
+        async with self._catalog.reading() as connection:
+            rows = await connection.execute(
+                sa.select(windows.c.window_id)
+                .distinct()
+                .join(predictions, predictions.c.window_id == windows.c.window_id)
+                .where(sa.or_(*(column.in_(ids) for column, ids in wanted.items() if ids)))
+                .where(windows.c.last_at >= since)
+            )
+            return set(rows.scalars())
+
+    async def keep_checks(self, window_id: str, checks: Mapping[str, Check]) -> None:
+        """Write what labels say beside a window's estimate, instead of what they said before."""
+        told = {source: check.model_dump() for source, check in checks.items()}
+        async with self._catalog.transaction() as connection:
+            await connection.execute(
+                windows.update().where(windows.c.window_id == window_id).values(checks=told)
+            )
 
     async def load(self, window_ids: Iterable[str]) -> list[Window]:
         """Measured windows, in the order of their last prediction."""
@@ -144,6 +221,7 @@ class PredictionWindows:
                     first_at=_utc(row.first_at),
                     last_at=_utc(row.last_at),
                     report=DriftReport(scores=row.scores, drifted=tuple(row.drifted)),
+                    quality=Quality.model_validate(row.quality) if row.quality else None,
                 )
                 for row in rows
             ]

@@ -1,19 +1,24 @@
 """Tiny models: whole ONNX graphs from text to probabilities, whose answers a test can foresee."""
 
 import hashlib
+import io
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from onnx import TensorProto, helper
 
+from trending_shared.evaluation import Answers
 from trending_shared.features import RECIPE
+from trending_shared.kept_answers import ANSWERS
 from trending_shared.onnx_models import INPUT, OUTPUT
 from trending_shared.registry import (
     CARD_HEADINGS,
     Histogram,
     Manifest,
     ModelRegistry,
+    hash_file,
     model_version,
 )
 
@@ -110,3 +115,24 @@ def promote(registry: ModelRegistry, graph: bytes, **changes: Any) -> Manifest:
         at=manifest.created_at,
     )
     return manifest
+
+
+def with_answers(registry: ModelRegistry, answers: Answers, **changes: Any) -> Manifest:
+    """Register a graph with what it answered of titles `0`, `1`, … that it didn't learn from."""
+    kept = io.BytesIO()
+    np.savez_compressed(
+        kept,
+        allow_pickle=False,
+        title_ids=np.arange(len(answers)).astype(str),
+        labels=answers.labels,
+        probabilities=answers.probabilities,
+    )
+    files = {ANSWERS: kept.getvalue()}
+    manifest = a_manifest(
+        b"graph",
+        labels=answers.genres,
+        thresholds=dict(answers.thresholds),
+        files={name: hash_file(content) for name, content in files.items()},
+        **changes,
+    )
+    return registry.register(b"graph", manifest, files)
