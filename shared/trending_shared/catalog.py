@@ -228,6 +228,7 @@ windows = sa.Table(
     sa.Column("last_at", UtcTime, nullable=False),
     sa.Column("scores", sa.JSON, nullable=False),
     sa.Column("drifted", sa.JSON, nullable=False),
+    sa.Column("thresholds", sa.JSON),  # none in windows of before each feature had its own
     # How good its answers are: as the model's own confidence says, if that can be told, and as
     # labels say that came later, by where these come from.
     sa.Column("quality", sa.JSON),

@@ -668,7 +668,10 @@ class DriftDetected(Event):
     last_at: AwareDatetime
     scores: dict[str, float] = Field(description="population stability index by feature")
     drifted: tuple[str, ...]
-    threshold: float
+    threshold: float = Field(description="the lowest of `thresholds`, or all of them")
+    thresholds: dict[str, float] | None = Field(
+        default=None, description="by feature, from which score on it drifted"
+    )
 
     @property
     def key(self) -> str:

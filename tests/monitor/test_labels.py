@@ -71,7 +71,7 @@ def a_registry(*, answers: int = 400, split: str = "title") -> ModelRegistry:
 def watched(**changes: object) -> Watched:
     registry = a_registry(**changes)  # type: ignore[arg-type]
     (manifest,) = registry.versions("genres")
-    return watch(registry, "genres", manifest.version)
+    return watch(registry, "genres", manifest.version, size=40, false_alarms=0.01)
 
 
 def said(number: int) -> dict[str, float]:
@@ -159,7 +159,7 @@ def a_monitor(catalog: Catalog, registry: ModelRegistry) -> Monitor:
         registry=registry,
         metrics=MonitorMetrics(CollectorRegistry()),
         clock=FrozenClock(NOW),
-        threshold=0.25,
+        false_alarms=0.01,
     )
 
 

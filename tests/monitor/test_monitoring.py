@@ -44,7 +44,7 @@ def a_monitor(
         registry=registry,
         metrics=MonitorMetrics(CollectorRegistry()),
         clock=FrozenClock(NOW),
-        threshold=0.25,
+        false_alarms=0.01,
     )
 
 

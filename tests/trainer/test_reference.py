@@ -11,6 +11,7 @@ from trending_monitor.drift import (
     measure_drift,
     population_stability_index,
     shares,
+    values_of,
 )
 from trending_shared.registry import Histogram
 from trending_trainer.reference import build_reference, reference_histogram
@@ -23,9 +24,8 @@ WORDS_COUNTED = CHANCE.poisson(25, 700)
 
 def distance(histogram: Histogram, values: NDArray[np.floating]) -> float:
     """What the monitor says of a window with these values."""
-    return population_stability_index(
-        histogram.shares, shares([float(value) for value in values], histogram.edges)
-    )
+    found = shares(values.astype(np.float64), histogram.edges)
+    return float(population_stability_index(np.array(histogram.shares), found))
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,13 @@ def test_the_reference_of_a_model_holds_what_the_monitor_watches() -> None:
         "genre:Crime",
         "genre:Horror",
     }
-    served = [
-        Served(text, dict(zip(labels, map(float, row), strict=True)))
-        for text, row in zip(texts, probabilities, strict=True)
-    ]
-    steady = measure_drift(served, reference, threshold=0.1)
+    served = [Served(text, {}) for text in texts]
+    thresholds = dict.fromkeys(reference, 0.1)
+    steady = measure_drift(values_of(served, probabilities, labels), reference, thresholds)
     assert max(steady.scores.values()) == pytest.approx(0)
-    longer = [Served(one.text + " and then" * 40, one.probabilities) for one in served]
-    assert measure_drift(longer, reference, threshold=0.1).drifted == ("text_words",)
+    longer = [Served(one.text + " and then" * 40, {}) for one in served]
+    moved = measure_drift(values_of(longer, probabilities, labels), reference, thresholds)
+    assert moved.drifted == ("text_words",)
 
 
 def test_a_reference_survives_its_manifest() -> None:

@@ -26,7 +26,7 @@ def create_app(settings: MonitorSettings | None = None) -> WorkerApp:
         registry=ModelRegistry(ObjectStore.at(settings.store)),
         metrics=MonitorMetrics(base.registry),
         clock=base.clock,
-        threshold=settings.drift_threshold,
+        false_alarms=settings.false_alarms,
     )
     register_handlers(base.consumer, monitor)
 

@@ -34,7 +34,8 @@ class MonitorMetrics:
         )
         self.threshold = Gauge(
             "trending_monitor_drift_threshold",
-            "From which score a feature counts as drifted",
+            "From which score on a feature drifted, for windows of this size and this model",
+            ["feature"],
             registry=registry,
         )
         self.last_window = Gauge(

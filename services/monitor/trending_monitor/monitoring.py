@@ -29,6 +29,7 @@ from trending_shared.registry import ModelRegistry
 
 log = structlog.get_logger()
 
+_FORMER_THRESHOLD = 0.25  # of all features, in windows that were cut before each had its own
 _LABELS_MATTER = timedelta(days=30)  # after a window's end; who looks at an older one?
 
 
@@ -36,7 +37,7 @@ class Monitor:
     """Watches predictions against the reference in their model's manifest.
 
     Args:
-        threshold: population stability index from which a feature drifted.
+        false_alarms: of windows without drift, the share that may seem to have some.
     """
 
     def __init__(
@@ -46,14 +47,14 @@ class Monitor:
         registry: ModelRegistry,
         metrics: MonitorMetrics,
         clock: Clock,
-        threshold: float,
+        false_alarms: float,
     ) -> None:
         self._windows = windows
         self._metrics = metrics
         self._clock = clock
-        self._threshold = threshold
-        self._watched = lru_cache(maxsize=64)(partial(watch, registry))  # bundles never change
-        metrics.threshold.set(threshold)
+        self._watched = lru_cache(maxsize=64)(  # bundles never change
+            partial(watch, registry, size=windows.size, false_alarms=false_alarms)
+        )
 
     async def on_predictions_served(
         self, messages: Sequence[Message[PredictionServed]]
@@ -83,7 +84,7 @@ class Monitor:
         for window in found:
             self._show(window)
         drifts = [
-            first_message(drift_of(window, self._threshold), id=UUID(window.window_id))
+            first_message(drift_of(window), id=UUID(window.window_id))
             for window in found
             if window.report.drifted
         ]
@@ -123,7 +124,7 @@ class Monitor:
         )
 
     def _examine(self, model: str, version: str, served: Sequence[Served]) -> Findings:
-        return self._watched(model, version).examine(served, threshold=self._threshold)
+        return self._watched(model, version).examine(served)
 
     async def _check_about(
         self, *, titles: Collection[str] = (), predicted: Collection[str] = ()
@@ -164,6 +165,8 @@ class Monitor:
         self._metrics.last_window.set(self._clock.now().timestamp())
         for feature, score in window.report.scores.items():
             self._metrics.score.labels(feature).set(score)
+        for feature, threshold in window.report.thresholds.items():
+            self._metrics.threshold.labels(feature).set(threshold)
         if window.quality is None:
             self._metrics.estimates.labels("impossible").inc()
         else:
@@ -179,7 +182,7 @@ class Monitor:
         )
 
 
-def drift_of(window: Window, threshold: float) -> DriftDetected:
+def drift_of(window: Window) -> DriftDetected:
     return DriftDetected(
         window_id=window.window_id,
         model=window.model,
@@ -189,7 +192,8 @@ def drift_of(window: Window, threshold: float) -> DriftDetected:
         last_at=window.last_at,
         scores=window.report.scores,
         drifted=window.report.drifted,
-        threshold=threshold,
+        threshold=min(window.report.thresholds.values(), default=_FORMER_THRESHOLD),
+        thresholds=window.report.thresholds or None,
     )
 
 

@@ -17,6 +17,9 @@ class MonitorSettings(ConsumerSettings):
         ge=20,
         description="predictions of one model in a window; smaller ones drift by chance alone",
     )
-    drift_threshold: float = Field(
-        default=0.25, gt=0, description="population stability index from which a feature drifted"
+    false_alarms: float = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        description="of windows that don't drift, the share in which any feature may seem to",
     )

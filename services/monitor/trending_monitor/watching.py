@@ -10,7 +10,13 @@ import structlog
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from trending_monitor.drift import DriftReport, Served, measure_drift
+from trending_monitor.drift import (
+    DriftReport,
+    Served,
+    calibrate_thresholds,
+    measure_drift,
+    values_of,
+)
 from trending_monitor.quality import Quality, Reliability, estimate, learn_reliability, measure
 from trending_shared.errors import ModelNotFound
 from trending_shared.evaluation import UNKNOWN, Answers, decide
@@ -65,21 +71,24 @@ class Watched:
     """A model whose predictions are watched.
 
     Args:
+        thresholds: from which score on a feature drifted, in windows of the size that is cut.
         reference: the titles by which `reliability` was learned; their labels are no news.
         reliability: none if the bundle tells too little, and why is in `unreliable`.
     """
 
     manifest: Manifest
+    thresholds: Mapping[str, float]
     reference: frozenset[str]
     reliability: Reliability | None
     unreliable: str = ""
 
-    def examine(self, served: Sequence[Served], *, threshold: float) -> Findings:
+    def examine(self, served: Sequence[Served]) -> Findings:
         """Raises `ValueError` for an empty window."""
-        drift = measure_drift(served, self.manifest.reference, threshold=threshold)
+        probabilities = self._matrix([one.probabilities for one in served])
+        values = values_of(served, probabilities, self.manifest.labels)
+        drift = measure_drift(values, self.manifest.reference, self.thresholds)
         if self.reliability is None:
             return Findings(drift, None)
-        probabilities = self._matrix([one.probabilities for one in served])
         return Findings(
             drift, estimate(probabilities, self._given(probabilities), self.reliability)
         )
@@ -117,25 +126,36 @@ class Watched:
 
     def _matrix(self, probabilities: Sequence[Mapping[str, float]]) -> NDArray[np.float32]:
         labels = self.manifest.labels
-        return np.array([[one[label] for label in labels] for one in probabilities], np.float32)
+        rows = [[one[label] for label in labels] for one in probabilities]
+        return np.array(rows, np.float32).reshape(-1, len(labels))
 
     def _given(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
         return decide(probabilities, self.manifest.thresholds, self.manifest.labels)
 
 
-def watch(registry: ModelRegistry, model: str, version: str) -> Watched:
-    """Read a model's bundle.
+def watch(
+    registry: ModelRegistry, model: str, version: str, *, size: int, false_alarms: float
+) -> Watched:
+    """Read a model's bundle, and find out what is to be expected of windows of a size.
+
+    Args:
+        false_alarms: as in `calibrate_thresholds`.
 
     Raises:
         ModelNotFound: the registry doesn't hold it.
         StoreUnavailable: the store didn't answer.
     """
     manifest = registry.manifest(model, version)
+    # Bundles of before it was kept were tested on a thousand titles and more.
+    rows = int(manifest.metrics.get("rows") or 1000)
+    thresholds = calibrate_thresholds(
+        manifest.reference, rows=rows, size=size, false_alarms=false_alarms
+    )
     try:
         kept = read_answers(registry, manifest)
         answers = Answers(kept.labels, kept.probabilities, manifest.thresholds, manifest.labels)
         reliability = learn_reliability(answers)
     except (ModelNotFound, AnswersDamaged, ValueError) as error:
         log.warning("quality_unknown", model=model, version=version, reason=str(error))
-        return Watched(manifest, frozenset(), None, str(error))
-    return Watched(manifest, frozenset(kept.title_ids.tolist()), reliability)
+        return Watched(manifest, thresholds, frozenset(), None, str(error))
+    return Watched(manifest, thresholds, frozenset(kept.title_ids.tolist()), reliability)

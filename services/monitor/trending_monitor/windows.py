@@ -45,7 +45,7 @@ class PredictionWindows:
 
     def __init__(self, catalog: Catalog, *, size: int) -> None:
         self._catalog = catalog
-        self._size = size
+        self.size = size
 
     async def record(self, messages: Sequence[Message[PredictionServed]]) -> None:
         """Store predictions once each, however often they come."""
@@ -90,11 +90,11 @@ class PredictionWindows:
             .where(predictions.c.model == model, predictions.c.model_version == version)
             .where(predictions.c.window_id.is_(None), predictions.c.shadow_of.is_(None))
             .order_by(predictions.c.served_at, predictions.c.prediction_id)
-            .limit(self._size)
+            .limit(self.size)
             .with_for_update(skip_locked=True)  # of several monitors one cuts (SQLite ignores it)
         )
         rows = (await connection.execute(open_ones)).all()
-        if len(rows) < self._size:
+        if len(rows) < self.size:
             return None
         ids = [row.prediction_id for row in rows]
         window_id = str(uuid5(NAMESPACE, f"{model}:{version}:{':'.join(ids)}"))
@@ -113,6 +113,7 @@ class PredictionWindows:
                 first_at=rows[0].served_at,
                 last_at=rows[-1].served_at,
                 scores=found.drift.scores,
+                thresholds=found.drift.thresholds,
                 drifted=list(found.drift.drifted),
                 quality=found.quality.model_dump() if found.quality else None,
             )
@@ -220,7 +221,7 @@ class PredictionWindows:
                     predictions=row.predictions,
                     first_at=_utc(row.first_at),
                     last_at=_utc(row.last_at),
-                    report=DriftReport(scores=row.scores, drifted=tuple(row.drifted)),
+                    report=DriftReport(row.scores, row.thresholds or {}, tuple(row.drifted)),
                     quality=Quality.model_validate(row.quality) if row.quality else None,
                 )
                 for row in rows
