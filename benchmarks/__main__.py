@@ -22,6 +22,7 @@ from benchmarks.requests import measure_gateway
 from benchmarks.results import Result, as_json, as_table
 from benchmarks.rounds import Bench
 from benchmarks.scraping import measure_scraper
+from benchmarks.watching import measure_monitor
 from trending_cli.embedded_kafka import EmbeddedKafka
 from trending_shared.errors import TrendingError
 from trending_shared.logs import configure_logs
@@ -37,6 +38,7 @@ class Name(StrEnum):
     featurizer = "featurizer"
     gateway = "gateway"
     network = "network"
+    monitor = "monitor"
 
 
 def main(
@@ -97,6 +99,8 @@ async def _measure(bench: Bench, names: AbstractSet[Name], seconds: float) -> li
         results += await asyncio.to_thread(measure_gateway, bench, seconds)
     if Name.network in names:
         results += await asyncio.to_thread(measure_networks, bench, seconds)
+    if Name.monitor in names:
+        results.append(await measure_monitor(bench))
     return results
 
 

@@ -95,7 +95,10 @@ class Kafka:
 
 @dataclass
 class Lane:
-    """One process that takes records from `source` and puts one for each into `target`."""
+    """One process that takes records from `source` and puts one for each into `target`.
+
+    Or one for every `per` of them.
+    """
 
     kafka: Kafka
     running: Running
@@ -103,6 +106,7 @@ class Lane:
     source: str
     target: str
     records: Iterator[Record]
+    per: int = 1
     seconds: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)
 
@@ -122,7 +126,7 @@ class Lane:
         self.seconds.append(time.perf_counter() - started)
         self.cpu_ms.append((self.running.cpu_seconds() - cpu) / count * 1000)
         led_to = await self.kafka.count(self.target) - before
-        if led_to != count:
+        if led_to != count // self.per:
             raise MeasurementFailed(f"{count} events of {self.source} led to {led_to}")
 
     def result(self, name: str, count: int) -> Result:
@@ -185,7 +189,7 @@ async def _measure(
         for name in (bare_source, bare_target)
     ]
     await ensure_topics(specs, bench.kafka.connection, bench.kafka.replication_factor)
-    async with _clients(bench) as kafka:
+    async with connected(bench) as kafka:
         await kafka.refuse_houses()
         await kafka.skip_backlog(service, source)
         bench.tell(f"{service}: starting it and the bare loop")
@@ -206,7 +210,8 @@ async def _measure(
 
 
 @asynccontextmanager
-async def _clients(bench: Bench) -> AsyncIterator[Kafka]:
+async def connected(bench: Bench) -> AsyncIterator[Kafka]:
+    """Clients of the bench's Kafka, as long as the block."""
     connection = bench.kafka.connection
     admin = AIOKafkaAdminClient(**connection)
     producer = AIOKafkaProducer(**connection, compression_type="gzip", acks="all")
