@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from trending_cli import (
     dead_letters,
+    drift,
     experiments,
     features,
     imports,
@@ -88,6 +89,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(experiments.app, name="experiments")
 app.add_typer(quality.app, name="quality")
+app.add_typer(drift.app, name="drift")
 app.add_typer(features.app, name="features")
 app.add_typer(keys.app, name="keys")
 

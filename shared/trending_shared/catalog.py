@@ -1,8 +1,8 @@
 """The catalog: what point lookups need, in SQLite or PostgreSQL.
 
 The featurizer writes titles, reviews, signals and trends, the monitor writes predictions,
-corrections and windows, the gateway what models say of listed titles and what it asked a language
-model; the gateway and the command line read.
+corrections, windows and insights, the gateway what models say of listed titles and what it asked a
+language model; the gateway and the command line read.
 Everything in it can be rebuilt from topics and tables, or asked for again.
 """
 
@@ -185,6 +185,7 @@ predictions = sa.Table(
         postgresql_where=sa.text("title_id IS NOT NULL"),
     ),
     sa.Index("predictions_to_measure", "model_version", "window_id", "shadow_of"),
+    sa.Index("predictions_by_day", "model_version", "served_at"),
     sa.Index("predictions_by_experiment", "experiment", "served_at"),
 )
 
@@ -233,6 +234,28 @@ windows = sa.Table(
     # labels say that came later, by where these come from.
     sa.Column("quality", sa.JSON),
     sa.Column("checks", sa.JSON),
+)
+
+# What was told of titles with a language model's help, or without: all but words.
+insights = sa.Table(
+    "insights",
+    metadata,
+    sa.Column("insight_id", sa.String(36), primary_key=True),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("reason", sa.String(64)),
+    sa.Column("prompt_version", sa.String(64), nullable=False),
+    sa.Column("llm", sa.String(128)),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("cached", sa.Boolean, nullable=False),
+    sa.Column("prompt_tokens", sa.Integer, nullable=False),
+    sa.Column("completion_tokens", sa.Integer, nullable=False),
+    sa.Column("cost_usd", sa.Float, nullable=False),
+    sa.Column("sentences", sa.Integer, nullable=False),
+    sa.Column("withheld", sa.Integer, nullable=False),
+    sa.Column("claims", sa.Integer, nullable=False),
+    sa.Column("dropped", sa.JSON, nullable=False),
+    sa.Column("score", sa.Float),
+    sa.Column("served_at", UtcTime, nullable=False, index=True),
 )
 
 # What a language model answered to a question, by the question's hash; see the gateway's insights.

@@ -717,6 +717,31 @@ class QualityEstimated(Event):
         return self.window_id
 
 
+class DriftReported(Event):
+    """What was served on a day was compared with what is known, and lies in the store as a page."""
+
+    topic: ClassVar[str] = "drift-reported"
+    day: date
+    subject: str = Field(description="a model's version, or `insights`")
+    reference: str = Field(description="what it was compared with, in words")
+    rows: int = Field(description="of the day that were compared; a sample if there were more")
+    reference_rows: int
+    scores: dict[str, float] = Field(description="population stability index by column")
+    thresholds: dict[str, float] = Field(description="by column, from which score on it drifted")
+    drifted: tuple[str, ...]
+    failed: dict[str, str] = Field(description="columns that couldn't be compared, and why")
+    html: str | None = Field(description="key of the page (gzip) in the object store, if there is")
+    document: str = Field(description="key of the same as JSON")
+
+    @property
+    def key(self) -> str:
+        return self.subject
+
+    @property
+    def natural_key(self) -> str:
+        return f"{self.subject}:{self.day}"
+
+
 EVENTS: tuple[type[Event], ...] = (
     ScrapeJob,
     TitleScraped,
@@ -742,4 +767,5 @@ EVENTS: tuple[type[Event], ...] = (
     GenresCorrected,
     DriftDetected,
     QualityEstimated,
+    DriftReported,
 )

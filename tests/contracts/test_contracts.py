@@ -13,7 +13,6 @@ from trending_shared.events import (
     EVENTS,
     DriftDetected,
     Event,
-    InsightServed,
     ModelRefused,
     ModelRegistered,
     QualityEstimated,
@@ -25,7 +24,6 @@ EXAMPLES = Path(__file__).parent / "examples"
 DOCS = Path(__file__).parents[2] / "docs"
 FOR_PEOPLE = {
     *(RecordRejected, ModelRegistered, ModelRefused, DriftDetected, QualityEstimated),
-    InsightServed,
 }
 PERSONS = "operators"
 

@@ -260,6 +260,22 @@ async def test_what_people_say_stands_beside_the_estimate_however_often(catalog:
     assert row.checks["feedback"]["measured"]["macro_f1"]["value"] == 0
 
 
+async def test_labels_may_be_there_before_their_window_and_outlive_a_kill(catalog: Catalog) -> None:
+    registry = a_registry()
+    batch = [served(registry, n) for n in range(40)]
+    await a_monitor(catalog, registry).on_genres_corrected(
+        [corrected(n, wrong(n)) for n in range(30)]
+    )
+    await a_monitor(catalog, registry).on_predictions_served(batch)
+    (first,) = await kept(catalog)
+    assert first.checks["feedback"]["measured"]["predictions"] == 30
+    async with catalog.transaction() as connection:  # as if killed once the window was cut
+        await connection.execute(windows.update().values(checks=None))
+    await a_monitor(catalog, registry).on_predictions_served(batch[-1:])
+    (again,) = await kept(catalog)
+    assert again.checks == first.checks
+
+
 async def test_what_pages_say_is_known_once_features_are_computed(catalog: Catalog) -> None:
     registry = a_registry()
     monitor = a_monitor(catalog, registry)

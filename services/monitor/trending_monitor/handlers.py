@@ -3,8 +3,10 @@
 from trending_monitor.monitoring import Monitor
 from trending_shared.delivery import Consumer
 from trending_shared.events import (
+    DriftReported,
     FeaturesComputed,
     GenresCorrected,
+    InsightServed,
     ModelPromoted,
     PredictionServed,
     TitleCleaned,
@@ -17,3 +19,5 @@ def register_handlers(consumer: Consumer, monitor: Monitor) -> None:
     consumer.on(FeaturesComputed, monitor.on_features_computed)
     consumer.on(TitleCleaned, monitor.on_titles_cleaned)
     consumer.on_each(ModelPromoted, monitor.on_model_promoted)
+    consumer.on(InsightServed, monitor.on_insights_served)
+    consumer.on_each(DriftReported, monitor.on_drift_reported)

@@ -1,10 +1,13 @@
 """What the monitor counts."""
 
 import math
+from datetime import UTC, datetime, time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from trending_monitor.quality import Quality
+from trending_monitor.reports import INSIGHTS
+from trending_shared.events import DriftReported
 
 
 class MonitorMetrics:
@@ -75,6 +78,19 @@ class MonitorMetrics:
             ["labels", "verdict"],
             registry=registry,
         )
+        self.report_columns = Gauge(
+            "trending_monitor_report_columns",
+            "Columns of the last report by verdict; failed ones couldn't be compared, and the "
+            "report says why",
+            ["subject", "verdict"],
+            registry=registry,
+        )
+        self.report_day = Gauge(
+            "trending_monitor_report_day_timestamp_seconds",
+            "The newest day that was reported on; older than two days means that reports fail",
+            ["subject"],
+            registry=registry,
+        )
         self.titles = Counter(
             "trending_monitor_titles_total",
             "Titles seen on the bus; the supply the models live on",
@@ -94,3 +110,19 @@ class MonitorMetrics:
             self.macro_f1.labels(bound).set(value)
         for genre, found in quality.genres.items():
             self.genre_f1.labels(genre).set(found.f1.value if found.f1 else math.nan)
+
+    def show_report(self, report: DriftReported) -> None:
+        """Set the gauges of a report.
+
+        Models come and go, and so would series by version; the subject is `model` for all of them.
+        """
+        subject = INSIGHTS if report.subject == INSIGHTS else "model"
+        verdicts = {
+            "drifted": len(report.drifted),
+            "steady": len(report.scores) - len(report.drifted),
+            "failed": len(report.failed),
+        }
+        for verdict, count in verdicts.items():
+            self.report_columns.labels(subject, verdict).set(count)
+        day = datetime.combine(report.day, time(), UTC)
+        self.report_day.labels(subject).set(day.timestamp())

@@ -16,9 +16,11 @@ from trending_monitor.windows import PredictionWindows, Window
 from trending_shared.clock import Clock
 from trending_shared.events import (
     DriftDetected,
+    DriftReported,
     FeaturesComputed,
     GenreEstimate,
     GenresCorrected,
+    InsightServed,
     ModelPromoted,
     PredictionServed,
     QualityEstimated,
@@ -77,9 +79,8 @@ class Monitor:
         for model, version in models:
             # The bundle comes from the store: not on the event loop, not inside a transaction.
             await asyncio.to_thread(self._watched, model, version)
-            cut = await self._windows.cut(model, version, self._examine)
-            await self._check(cut)
-            done.update(cut)
+            done.update(await self._windows.cut(model, version, self._examine))
+        await self._check(done)
         found = await self._windows.load(done)
         for window in found:
             self._show(window)
@@ -107,6 +108,21 @@ class Monitor:
         title was cleaned.
         """
         await self._check_about(titles={message.event.title_id for message in messages})
+
+    async def on_insights_served(self, messages: Sequence[Message[InsightServed]]) -> None:
+        await self._windows.record_insights(messages)
+
+    async def on_drift_reported(self, message: Message[DriftReported]) -> None:
+        """Show what a report came to, whoever asked for it."""
+        report = message.event
+        self._metrics.show_report(report)
+        log.info(
+            "day_reported",
+            day=str(report.day),
+            subject=report.subject,
+            drifted=list(report.drifted),
+            failed=report.failed,
+        )
 
     async def on_titles_cleaned(self, messages: Sequence[Message[TitleCleaned]]) -> None:
         self._metrics.titles.inc(len(messages))

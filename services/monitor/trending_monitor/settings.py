@@ -1,5 +1,7 @@
 """What the monitor can be told (`MONITOR_…`)."""
 
+from datetime import timedelta
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -22,4 +24,17 @@ class MonitorSettings(ConsumerSettings):
         gt=0,
         lt=1,
         description="of windows that don't drift, the share in which any feature may seem to",
+    )
+    reports: bool = Field(
+        default=True, description="whether a report on each day is made once it has ended"
+    )
+    reports_every: timedelta = Field(
+        default=timedelta(hours=1),
+        gt=timedelta(0),
+        description="how often it is looked whether one is missing",
+    )
+    reports_kept: timedelta = Field(
+        default=timedelta(days=90),
+        ge=timedelta(days=1),
+        description="after which time the reports on a day are deleted",
     )

@@ -1,5 +1,6 @@
-"""What the monitor knows of a model, and what it makes of that model's predictions. Pure but for
-`watch`, which reads the registry.
+"""What the monitor knows of a model, and what it makes of that model's predictions.
+
+Pure but for `watch`, which reads the registry.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ MIN_LABELS = 20  # predictions; of fewer, labels say nothing of F1
 class Labelled:
     """A prediction, and the genres that its title has after all.
 
-    `name`, `source` and `kind` tell whose page says so; none if a person does.
+    `name` and `group` tell whose page says so; none if a person does.
     """
 
     title: str

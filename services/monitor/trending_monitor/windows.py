@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from trending_monitor.drift import DriftReport, Served
 from trending_monitor.quality import Quality
 from trending_monitor.watching import Check, Findings, Labelled
-from trending_shared.catalog import Catalog, corrections, predictions, titles, windows
-from trending_shared.events import GenresCorrected, PredictionServed, Trial
+from trending_shared.catalog import Catalog, corrections, insights, predictions, titles, windows
+from trending_shared.events import GenresCorrected, InsightServed, PredictionServed, Trial
 from trending_shared.messages import NAMESPACE, Message
 
 _NO_TRIAL = dict.fromkeys(Trial.model_fields)
@@ -71,6 +71,17 @@ class PredictionWindows:
         ]
         async with self._catalog.transaction() as connection:
             await self._catalog.insert_new(connection, corrections, rows)
+
+    async def record_insights(self, messages: Sequence[Message[InsightServed]]) -> None:
+        """Store what was told of titles, once each; what was told in shadow isn't."""
+        columns = {column.name for column in insights.columns}
+        rows = [
+            message.event.model_dump(include=columns)
+            for message in messages
+            if not (message.event.trial and message.event.trial.shadow_of)
+        ]
+        async with self._catalog.transaction() as connection:
+            await self._catalog.insert_new(connection, insights, rows)
 
     async def cut(self, model: str, version: str, measure: Measure) -> list[str]:
         """Cut and measure the full windows of a model that aren't yet; their ids, oldest first."""
