@@ -252,6 +252,10 @@ async def test_each_version_that_answered_and_insights_are_reported_on(
     monitor = a_monitor(catalog, store)
     assert await subjects_of(catalog, DAY) == []
     await monitor.on_predictions_served([served(version, 1, drama=0.5)])
+    trial = Trial(experiment="e", arm="a", unit="ab" * 16, shadow_of=str(UUID(int=1)))
+    shadow = served("ffff", 2, drama=0.5)
+    shadow = replace(shadow, event=shadow.event.model_copy(update={"trial": trial}))
+    await PredictionWindows(catalog, size=10).record([shadow])
     assert await subjects_of(catalog, DAY) == [version]
     await monitor.on_insights_served([an_insight(1, at=NOON)])
     assert await subjects_of(catalog, DAY) == [version, INSIGHTS]

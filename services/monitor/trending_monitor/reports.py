@@ -43,15 +43,19 @@ async def subjects_of(catalog: Catalog, day: date) -> list[str]:
     """
     first = start_of(day)
     end = first + timedelta(days=1)
-    shown = during(predictions, first, end) & predictions.c.shadow_of.is_(None)
+    shown = predictions.c.shadow_of.is_(None).label("shown")
     async with catalog.reading() as connection:
-        versions = await connection.execute(
-            sa.select(predictions.c.model_version).distinct().where(shown)
+        # As a condition, `shown` would have SQLite go by its index rather than by time.
+        of_day = await connection.execute(
+            sa.select(predictions.c.model_version, shown)
+            .distinct()
+            .where(during(predictions, first, end))
         )
+        versions = {row.model_version for row in of_day if row.shown}
         told = await connection.execute(
             sa.select(insights.c.insight_id).where(during(insights, first, end)).limit(1)
         )
-        return [*sorted(versions.scalars()), *([INSIGHTS] if told.first() else [])]
+        return [*sorted(versions), *([INSIGHTS] if told.first() else [])]
 
 
 def expire(store: ObjectStore, *, today: date, keep: timedelta) -> int:
