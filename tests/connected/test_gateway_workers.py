@@ -306,4 +306,6 @@ def refuses(port: int) -> bool:
         socket.create_connection((HOST, port)).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it stopped listening while we came
+        return False
     return False
