@@ -1,7 +1,7 @@
 """Refusals that cost next to nothing, so that the crowd outside doesn't slow those who are in.
 
-At three times what the gateway can do, two requests of three are refused. Through the server and
-the app a refusal takes a tenth of what an answer takes, and the answers would be a fifth fewer.
+At three times what the gateway can do, two requests of three are refused. What each refusal takes
+is taken from the answers.
 """
 
 import math
