@@ -1,4 +1,7 @@
-"""Which Kafka the tests run against: a cluster that was named, a container, or the embedded one."""
+"""Which Kafka the tests run against: a cluster that was named, a container, or the embedded one.
+
+And what no client would send to it.
+"""
 
 import shutil
 import subprocess
@@ -7,10 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.util import calc_crc32c
 
 from trending_cli.embedded_kafka import EmbeddedKafka
 from trending_cli.kafka_distribution import RECIPE, kafka_version
 from trending_cli.ports import free_ports
+from trending_shared.clock import SystemClock
+from trending_shared.messages import Message
 from trending_shared.settings import KafkaSettings, variable_name
 
 
@@ -50,6 +59,25 @@ def kafka_under_test(home: Path, environ: Mapping[str, str]) -> Iterator[KafkaUn
             settings = KafkaSettings(bootstrap_servers=embedded.address)
             description = f"embedded Apache Kafka {kafka_version()} at {embedded.address}"
             yield KafkaUnderTest(settings, description, embedded)
+
+
+async def send_unreadable(producer: AIOKafkaProducer, message: Message[Any]) -> None:
+    """Send a record with a header whose name isn't UTF-8, which Kafka's clients choke on.
+
+    Whoever reads the topic from its start comes by it: not for a broker that tests share.
+    """
+    batch = producer.create_batch()
+    headers = message.headers(source="test", code_version="1", now=SystemClock().now())
+    batch.append(
+        key=b"bad", value=message.body(), timestamp=None, headers=[*headers, ("UNREADABLE", b"1")]
+    )
+    batch.close()
+    raw = bytearray(batch._build())
+    at = raw.index(b"UNREADABLE")
+    raw[at : at + 2] = b"\xff\xfe"
+    raw[17:21] = calc_crc32c(bytes(raw[21:])).to_bytes(4, "big")  # where a v2 batch has it
+    batch._buffer = raw
+    await (await producer.send_batch(batch, message.event.topic, partition=0))
 
 
 def _docker_has(image: str, environ: Mapping[str, str]) -> bool:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
-from aiokafka.record.util import calc_crc32c
 from httpx import ASGITransport, AsyncClient
 from prometheus_client import CollectorRegistry
 
 from trending_cleaner.app import create_app as create_cleaner
 from trending_cleaner.settings import CleanerSettings
 from trending_cli.embedded_kafka import EmbeddedKafka
+from trending_cli.testing import send_unreadable
 from trending_scraper.app import create_app as create_scraper
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.testing import MisbehavingSite, answer, redirect
@@ -100,16 +100,7 @@ class House:
         nothing = self.producer.create_batch()
         nothing.append(key=None, value=None, timestamp=None)
         await (await self.producer.send_batch(nothing, good.event.topic, partition=0))
-        batch = self.producer.create_batch()
-        headers = [*good.headers(source="test", code_version="1", now=NOW), ("UNREADABLE", b"1")]
-        batch.append(key=b"bad", value=good.body(), timestamp=None, headers=headers)
-        batch.close()
-        raw = bytearray(batch._build())
-        at = raw.index(b"UNREADABLE")
-        raw[at : at + 2] = b"\xff\xfe"
-        raw[17:21] = calc_crc32c(bytes(raw[21:])).to_bytes(4, "big")  # as a v2 batch has it
-        batch._buffer = raw
-        await (await self.producer.send_batch(batch, good.event.topic, partition=0))
+        await send_unreadable(self.producer, good)
         return ["Undecodable", "Undecodable"]
 
     async def read(self, topic: str, count: int) -> list[ConsumerRecord]:

@@ -1,42 +1,24 @@
 """A job is followed in a real event log, from where it began and past what can't be read."""
 
-from datetime import UTC, datetime
-from typing import Any
-
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.record.util import calc_crc32c
 from prometheus_client import CollectorRegistry
 
-from trending_cli.testing import KafkaUnderTest
+from trending_cli.embedded_kafka import EmbeddedKafka
+from trending_cli.testing import send_unreadable
 from trending_shared.events import ScrapeJob, TitleScraped
 from trending_shared.messages import Message, first_message
 from trending_shared.publishing import KafkaPublisher
+from trending_shared.settings import KafkaSettings
 from trending_shared.testing import a_title_scraped
 from trending_shared.topics import all_event_topics, ensure_topics
 from trending_shared.walk import Walk, WalkWatcher, watching
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
 
-NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
-
 
 def a_job() -> Message[ScrapeJob]:
     return first_message(ScrapeJob(source="demo", url="http://films.example/titles"))
-
-
-async def send_unreadable(producer: AIOKafkaProducer, message: Message[Any]) -> None:
-    """Send a record with a header whose name isn't UTF-8, as no client would."""
-    batch = producer.create_batch()
-    headers = [*message.headers(source="test", code_version="1", now=NOW), ("UNREADABLE", b"1")]
-    batch.append(key=b"bad", value=message.body(), timestamp=None, headers=headers)
-    batch.close()
-    raw = bytearray(batch._build())
-    at = raw.index(b"UNREADABLE")
-    raw[at : at + 2] = b"\xff\xfe"
-    raw[17:21] = calc_crc32c(bytes(raw[21:])).to_bytes(4, "big")
-    batch._buffer = raw
-    await (await producer.send_batch(batch, message.event.topic, partition=0))
 
 
 async def caught_up(watcher: WalkWatcher) -> None:
@@ -44,8 +26,8 @@ async def caught_up(watcher: WalkWatcher) -> None:
         await watcher.poll(0.2)
 
 
-async def test_a_job_is_read_past_what_no_client_can_read(kafka: KafkaUnderTest) -> None:
-    settings = kafka.settings
+async def test_a_job_is_read_past_what_no_client_can_read(fresh_kafka: EmbeddedKafka) -> None:
+    settings = KafkaSettings(bootstrap_servers=fresh_kafka.address)
     await ensure_topics(all_event_topics(partitions=3), settings.connection, 1)
     job, later = a_job(), a_job()
     title = job.leads_to(a_title_scraped())
