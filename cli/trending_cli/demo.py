@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,8 +116,9 @@ def demo(
         if champion is None:
             raise typer.Exit(Exit.FAILED)
         if not exit:
-            tell("Ctrl-C stops everything")
-            house.wait()
+            with suppress(KeyboardInterrupt):
+                tell("Ctrl-C stops everything")
+                house.wait()
 
 
 async def _walk(house: House, site: str, watch: Stopwatch) -> Walk:

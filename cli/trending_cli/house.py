@@ -48,16 +48,14 @@ class House:
         return self.stack.children[name].url
 
     def wait(self) -> None:
-        """Stay until Ctrl-C, which ends this as it is meant to.
+        """Stay until Ctrl-C.
 
         Raises:
+            KeyboardInterrupt: somebody wants this to end.
             ServiceDied: something died too often.
         """
-        try:
-            while self.stack.failed is None:
-                time.sleep(0.2)
-        except KeyboardInterrupt:
-            return
+        while self.stack.failed is None:
+            time.sleep(0.2)
         raise ServiceDied(self.stack.failed)
 
 

@@ -1,5 +1,6 @@
 """The `trending` command line."""
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -114,13 +115,17 @@ def up(
         raise fail(f"no service {', '.join(unknown)}; there are {', '.join(SERVICES)}", Exit.USAGE)
     end_on_sigterm()
     names = tuple(service or SERVICES)
-    with running_house(
-        home,
-        services=names,
-        ports={"inference": port},
-        observe_every=_OBSERVED_EVERY if observe else None,
-        tell=tell,
-    ) as house:
+    # Once all is up, Ctrl-C is how this ends, be it before the last line of what is told.
+    with (
+        running_house(
+            home,
+            services=names,
+            ports={"inference": port},
+            observe_every=_OBSERVED_EVERY if observe else None,
+            tell=tell,
+        ) as house,
+        suppress(KeyboardInterrupt),
+    ):
         addresses = {"kafka": house.bootstrap}
         addresses |= {name: child.url for name, child in house.stack.children.items()}
         if as_json:
