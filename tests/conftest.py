@@ -1,12 +1,15 @@
 """What all tests have: an environment and a home of their own, and a real Kafka on request."""
 
+import logging
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+import structlog
 
 from trending_cli.embedded_kafka import EmbeddedKafka
 from trending_cli.testing import KafkaUnderTest, kafka_under_test
@@ -32,6 +35,23 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if OURS.fullmatch(name):
             monkeypatch.delenv(name)
     monkeypatch.setenv("TRENDING_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that is called here sets up the logs of its process, which is that of all tests."""
+    configure, root = structlog.configure, logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def configure_for_now(**options: Any) -> None:
+        configure(**options | {"cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", configure_for_now)
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
