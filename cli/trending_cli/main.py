@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from typer.core import TyperGroup
 
 from trending_cli import (
+    audit,
     dead_letters,
     drift,
     experiments,
@@ -91,6 +92,7 @@ app.add_typer(prompts.app, name="prompts")
 app.add_typer(experiments.app, name="experiments")
 app.add_typer(quality.app, name="quality")
 app.add_typer(drift.app, name="drift")
+app.add_typer(audit.app, name="audit")
 app.add_typer(features.app, name="features")
 app.add_typer(keys.app, name="keys")
 

@@ -742,6 +742,43 @@ class DriftReported(Event):
         return f"{self.subject}:{self.day}"
 
 
+# ---------------------------------------------------------------- every service
+
+
+class ServiceConfigured(Event):
+    """A process of a service began with these settings."""
+
+    topic: ClassVar[str] = "services-configured"
+    service: str
+    settings: dict[str, str] = Field(
+        description="by variable; of a secret only whether it is set, of an address not whose"
+    )
+    consumes: tuple[str, ...] = Field(description="topics")
+    produces: tuple[str, ...] = Field(description="topics")
+
+    @property
+    def key(self) -> str:
+        return self.service
+
+
+class RecordsDeleted(Event):
+    """What was kept long enough was deleted."""
+
+    topic: ClassVar[str] = "records-deleted"
+    what: str = Field(description="reports, signals, trends")
+    count: int = Field(ge=1)
+    before: date = Field(description="what is of this day or later was kept")
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return self.what
+
+    @property
+    def natural_key(self) -> str:
+        return f"{self.what}:{self.before}"
+
+
 EVENTS: tuple[type[Event], ...] = (
     ScrapeJob,
     TitleScraped,
@@ -768,4 +805,6 @@ EVENTS: tuple[type[Event], ...] = (
     DriftDetected,
     QualityEstimated,
     DriftReported,
+    ServiceConfigured,
+    RecordsDeleted,
 )

@@ -17,8 +17,9 @@ from prometheus_client import CollectorRegistry, Counter
 
 from trending_shared.clock import Clock, SystemClock
 from trending_shared.errors import BrokerUnavailable, EventTooLarge
-from trending_shared.messages import Message
-from trending_shared.settings import KafkaSettings
+from trending_shared.events import Event, ServiceConfigured
+from trending_shared.messages import Message, first_message
+from trending_shared.settings import KafkaSettings, ServiceSettings, tell_settings
 
 log = structlog.get_logger()
 
@@ -186,3 +187,20 @@ class KafkaPublisher:
             raise BrokerUnavailable(f"Kafka took no event: {error!r}") from error
         for topic, *_ in records:
             self._published.labels(topic).inc()
+
+
+def configured(
+    service: str,
+    settings: ServiceSettings,
+    consumes: Iterable[type[Event]],
+    produces: Iterable[type[Event]],
+) -> Message[ServiceConfigured]:
+    """What a service tells when it begins."""
+    return first_message(
+        ServiceConfigured(
+            service=service,
+            settings=tell_settings(settings),
+            consumes=tuple(sorted(kind.topic for kind in consumes)),
+            produces=tuple(sorted(kind.topic for kind in produces)),
+        )
+    )

@@ -5,6 +5,7 @@ the object store, SQLite as the catalog, all below `TRENDING_HOME`.
 """
 
 import os
+import re
 from collections.abc import Collection
 from functools import cached_property
 from importlib.metadata import version
@@ -20,6 +21,10 @@ from trending_shared.errors import SettingInvalid
 S = TypeVar("S", bound=BaseSettings)
 
 DEFAULT_HOME = Path(".trending")
+_SECRET_WORDS = {"key", "keys", "token", "secret", "password"}
+_CREDENTIALS = re.compile(
+    r"(?<=://)[^/@\s]*(?=@)|(?<=[?&])[^=&]*(?:key|token|secret|password)[^=&]*=[^&\s]*", re.I
+)  # the user of an address, and parameters of such names
 ADDRESS_FILE = "kafka/address"  # below TRENDING_HOME: where the embedded broker listens
 
 
@@ -160,6 +165,22 @@ def setting_value(settings: BaseSettings, variable: str) -> Any:
             found = getattr(settings, field)
             return found.get_secret_value() if isinstance(found, SecretStr) else found
     return None
+
+
+def tell_settings(settings: BaseSettings) -> dict[str, str]:
+    """What each variable was set to, to be kept and shown: of a secret only that it is set."""
+    told: dict[str, str] = {}
+    for field in type(settings).model_fields:
+        value = getattr(settings, field)
+        if isinstance(value, BaseSettings):
+            told |= tell_settings(value)
+            continue
+        secret = isinstance(value, SecretStr) or not _SECRET_WORDS.isdisjoint(field.split("_"))
+        text = "" if value is None or value == () else str(value)
+        told[variable_name(type(settings), field)] = (
+            "set" if secret and text else _CREDENTIALS.sub("***", text)
+        )
+    return told
 
 
 def describe_settings(cls: type[BaseSettings]) -> str:

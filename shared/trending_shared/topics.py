@@ -23,7 +23,9 @@ from trending_shared.events import (
     ModelPromoted,
     ModelRefused,
     ModelRegistered,
+    RecordsDeleted,
     ScrapeJob,
+    ServiceConfigured,
     TrainingRequested,
 )
 
@@ -38,6 +40,8 @@ _FEW: tuple[type[Event], ...] = (
     ModelPromoted,
     ModelRefused,
     ModelRegistered,
+    RecordsDeleted,
+    ServiceConfigured,
     TrainingRequested,
 )  # a handful a day, and their order matters across keys: one partition, kept for ever
 

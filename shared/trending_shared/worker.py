@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from trending_shared.clock import Clock, SystemClock
 from trending_shared.delivery import Consumer
-from trending_shared.events import Event
+from trending_shared.events import Event, ServiceConfigured
 from trending_shared.probes import Check, describe_process, probe_routes
-from trending_shared.publishing import KafkaPublisher
+from trending_shared.publishing import KafkaPublisher, configured
 from trending_shared.settings import ConsumerSettings, KafkaSettings, ServiceSettings
 from trending_shared.topics import TopicSpec, ensure_topics, group_topics, topic_spec
 
@@ -95,6 +95,7 @@ def worker_app(
         lifespan: entered before the first message, left after the last.
     """
     kafka, consumer = base.settings.kafka, base.consumer
+    produces = (*produces, ServiceConfigured)
     broker = create_broker(kafka, service=consumer.service)
     consumer.subscribe(broker)
 
@@ -106,6 +107,9 @@ def worker_app(
         await ensure_topics(specs, kafka.connection, kafka.replication_factor)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(base.publisher)
+            await base.publisher.publish(
+                [configured(consumer.service, base.settings, consumer.consumes, produces)]
+            )
             if lifespan:
                 await stack.enter_async_context(lifespan())
             log.info("service_started", consumes=[kind.topic for kind in consumer.consumes])
@@ -128,7 +132,7 @@ def worker_app(
         ),
     )
     app.consumer = consumer
-    app.produces = tuple(produces)
+    app.produces = produces
     return app
 
 

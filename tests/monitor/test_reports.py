@@ -18,17 +18,18 @@ from prometheus_client import CollectorRegistry
 from trending_monitor.metrics import MonitorMetrics
 from trending_monitor.monitoring import Monitor
 from trending_monitor.reporting import keep, tables_of, told
-from trending_monitor.reports import INSIGHTS, expire, folder_of, is_told, subjects_of
+from trending_monitor.reports import INSIGHTS, expired, folder_of, is_told, subjects_of
 from trending_monitor.schedule import ReportSchedule
 from trending_monitor.windows import PredictionWindows
 from trending_shared.catalog import Catalog
 from trending_shared.clock import FrozenClock
+from trending_shared.errors import BrokerUnavailable
 from trending_shared.evaluation import Answers
 from trending_shared.events import InsightServed, PredictionServed, Trial
 from trending_shared.messages import Message
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.storage import ObjectStore
-from trending_shared.testing import delivered
+from trending_shared.testing import CollectingPublisher, delivered
 from trending_shared.testing.datasets import cut_dataset, some_rows
 from trending_shared.testing.models import with_answers
 
@@ -273,18 +274,26 @@ async def test_a_report_is_made_once_its_day_has_ended_until_it_is_there(
         asked.append(day)
         return 1
 
-    clock = FrozenClock(NOON)
+    clock, publisher = FrozenClock(NOON), CollectingPublisher()
     schedule = ReportSchedule(
         catalog=catalog,
         store=store,
+        publisher=publisher,
         clock=clock,
         every=timedelta(hours=1),
         keep=timedelta(days=30),
         report=report,
     )
     store.put("reports/drift/2026-01-01/v/told", b"")
+    publisher.down = True
+    with pytest.raises(BrokerUnavailable):
+        await schedule.look()
+    assert store.keys("reports/drift/2026-01-01"), "nothing goes that nobody was told of"
+    publisher.down = False
     await schedule.look()
     assert asked == []
+    [deleted] = [message.event for message in publisher.messages]
+    assert (deleted.what, deleted.count) == ("reports/drift", 1)
     clock.advance(timedelta(days=1))
     await schedule.look()
     await schedule.look()
@@ -296,7 +305,7 @@ async def test_a_report_is_made_once_its_day_has_ended_until_it_is_there(
     assert store.keys("reports/drift/2026-01-01") == []
 
 
-def test_reports_of_long_ago_are_deleted_and_nothing_else(store: ObjectStore) -> None:
+def test_reports_of_long_ago_are_found_and_nothing_else(store: ObjectStore) -> None:
     keys = [
         "reports/drift/2026-10-01/v/report.html.gz",
         "reports/drift/2026-10-01/v/told",
@@ -306,5 +315,4 @@ def test_reports_of_long_ago_are_deleted_and_nothing_else(store: ObjectStore) ->
     ]
     for key in keys:
         store.put(key, b"")
-    assert expire(store, today=DAY, keep=timedelta(days=30)) == 2
-    assert store.keys("reports") == sorted(keys[2:])
+    assert expired(store, before=date(2026, 10, 2)) == keys[:2]

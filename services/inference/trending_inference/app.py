@@ -41,11 +41,17 @@ from trending_inference.shadowing import Shadows
 from trending_inference.title_genres import TitleGenres
 from trending_shared.catalog import Catalog
 from trending_shared.clock import Clock, SystemClock
-from trending_shared.events import GenresCorrected, InsightServed, PredictionServed, ScrapeJob
+from trending_shared.events import (
+    GenresCorrected,
+    InsightServed,
+    PredictionServed,
+    ScrapeJob,
+    ServiceConfigured,
+)
 from trending_shared.experiments import Experiments
 from trending_shared.probes import describe_process
 from trending_shared.prompts import PromptRegistry
-from trending_shared.publishing import KafkaPublisher
+from trending_shared.publishing import KafkaPublisher, configured
 from trending_shared.registry import ModelRegistry
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
@@ -54,7 +60,7 @@ from trending_shared.walk import watching
 
 log = structlog.get_logger()
 
-PRODUCES = (PredictionServed, InsightServed, GenresCorrected, ScrapeJob)
+PRODUCES = (PredictionServed, InsightServed, GenresCorrected, ScrapeJob, ServiceConfigured)
 
 
 def create_app(
@@ -169,6 +175,7 @@ def create_app(
                     specs, settings.kafka.connection, settings.kafka.replication_factor
                 )
                 await stack.enter_async_context(kafka)
+                await kafka.publish([configured("inference", settings, (), PRODUCES)])
             if own_catalog:
                 stack.push_async_callback(own_catalog.close)
                 await own_catalog.create()

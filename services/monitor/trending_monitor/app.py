@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from trending_monitor.auditing import Auditor
 from trending_monitor.handlers import register_handlers
 from trending_monitor.metrics import MonitorMetrics
 from trending_monitor.monitoring import Monitor
@@ -11,7 +12,7 @@ from trending_monitor.schedule import ReportSchedule
 from trending_monitor.settings import MonitorSettings
 from trending_monitor.windows import PredictionWindows
 from trending_shared.catalog import Catalog
-from trending_shared.events import DriftDetected, DriftReported, QualityEstimated
+from trending_shared.events import DriftDetected, DriftReported, QualityEstimated, RecordsDeleted
 from trending_shared.registry import ModelRegistry
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
@@ -24,37 +25,42 @@ def create_app(settings: MonitorSettings | None = None) -> WorkerApp:
     base = Base.of("monitor", settings)
     catalog = Catalog(settings.catalog)
     store = ObjectStore.at(settings.store)
+    metrics = MonitorMetrics(base.registry)
     monitor = Monitor(
         windows=PredictionWindows(catalog, size=settings.window_size),
         registry=ModelRegistry(store),
-        metrics=MonitorMetrics(base.registry),
+        metrics=metrics,
         clock=base.clock,
         false_alarms=settings.false_alarms,
     )
     schedule = ReportSchedule(
         catalog=catalog,
         store=store,
+        publisher=base.publisher,
         clock=base.clock,
         every=settings.reports_every,
         keep=settings.reports_kept,
     )
-    register_handlers(base.consumer, monitor)
+    auditor = Auditor(store, metrics=metrics, clock=base.clock, every=settings.audit_every)
+    register_handlers(base.consumer, monitor, auditor)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await catalog.create()
-        reports = asyncio.create_task(schedule.run()) if settings.reports else None
+        tasks = [asyncio.create_task(auditor.run())]
+        if settings.reports:
+            tasks.append(asyncio.create_task(schedule.run()))
         try:
             yield
         finally:
-            if reports:
-                reports.cancel()
-                await asyncio.gather(reports, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await catalog.close()
 
     return worker_app(
         base,
-        produces=(DriftDetected, QualityEstimated, DriftReported),
+        produces=(DriftDetected, QualityEstimated, DriftReported, RecordsDeleted),
         ready={"catalog": catalog.ping},
         lifespan=lifespan,
     )

@@ -91,6 +91,21 @@ class MonitorMetrics:
             ["subject"],
             registry=registry,
         )
+        self.audit_entries = Gauge(
+            "trending_monitor_audit_entries",
+            "Entries of the audit log, as far as this process has read it",
+            registry=registry,
+        )
+        self.audit_problems = Gauge(
+            "trending_monitor_audit_problems",
+            "What was wrong with the audit log at the last look; above zero it was altered",
+            registry=registry,
+        )
+        self.audit_checked = Gauge(
+            "trending_monitor_audit_checked_timestamp_seconds",
+            "When the audit log was last verified; older than two days means that nobody looks",
+            registry=registry,
+        )
         self.titles = Counter(
             "trending_monitor_titles_total",
             "Titles seen on the bus; the supply the models live on",

@@ -26,7 +26,6 @@ from prometheus_client import CollectorRegistry
 from trending_monitor.reports import (
     INSIGHTS,
     during,
-    expire,
     folder_of,
     is_told,
     start_of,
@@ -34,7 +33,6 @@ from trending_monitor.reports import (
 )
 from trending_monitor.settings import MonitorSettings
 from trending_shared.catalog import Catalog, insights, predictions
-from trending_shared.clock import SystemClock
 from trending_shared.datasets import DatasetDamaged, read_dataset, read_manifest
 from trending_shared.errors import ModelNotFound, ObjectMissing, TrendingError
 from trending_shared.evaluation import decide
@@ -245,7 +243,7 @@ def told(event: DriftReported) -> Message[DriftReported]:
 async def make_reports(
     settings: MonitorSettings, day: date, *, only_missing: bool
 ) -> list[DriftReported]:
-    """Make, keep and publish the reports of a day, and delete those that are too old.
+    """Make, keep and publish the reports of a day.
 
     Raises:
         StoreUnavailable, BrokerUnavailable: something didn't answer; the next call goes on.
@@ -261,7 +259,6 @@ async def make_reports(
             made = await _make(settings, catalog, store, day, subjects)
     finally:
         await catalog.close()
-    expire(store, today=SystemClock().now().date(), keep=settings.reports_kept)
     return made
 
 

@@ -58,18 +58,14 @@ async def subjects_of(catalog: Catalog, day: date) -> list[str]:
         return [*sorted(versions), *([INSIGHTS] if told.first() else [])]
 
 
-def expire(store: ObjectStore, *, today: date, keep: timedelta) -> int:
-    """Delete the reports of days longer ago than `keep`; how many objects these were.
-
-    What has no day in its key is left alone.
-    """
-    deleted = 0
+def expired(store: ObjectStore, *, before: date) -> list[str]:
+    """The keys of reports on days before one; what has no day in its key is left alone."""
+    found = []
     for key in store.keys(FOLDER):
         try:
             day = date.fromisoformat(key.removeprefix(f"{FOLDER}/").split("/")[0])
         except ValueError:
             continue
-        if today - day > keep:
-            store.delete(key)
-            deleted += 1
-    return deleted
+        if day < before:
+            found.append(key)
+    return found

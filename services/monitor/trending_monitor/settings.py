@@ -38,3 +38,8 @@ class MonitorSettings(ConsumerSettings):
         ge=timedelta(days=1),
         description="after which time the reports on a day are deleted",
     )
+    audit_every: timedelta = Field(
+        default=timedelta(seconds=30),
+        gt=timedelta(0),
+        description="how often it is looked what was promoted or changed, for the audit log",
+    )

@@ -1,0 +1,177 @@
+"""Writes the audit log: from events, and from the documents that aliases and experiments are."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from trending_monitor.metrics import MonitorMetrics
+from trending_shared.audit import AuditLog, Entry, Fact, verify
+from trending_shared.clock import Clock
+from trending_shared.errors import StoreUnavailable
+from trending_shared.events import (
+    DriftDetected,
+    Event,
+    ModelRefused,
+    RecordsDeleted,
+    ServiceConfigured,
+    TrainingRequested,
+)
+from trending_shared.messages import Message
+from trending_shared.storage import ObjectStore
+
+log = structlog.get_logger()
+
+ENTERED: tuple[type[Event], ...] = (
+    DriftDetected,
+    ModelRefused,
+    RecordsDeleted,
+    ServiceConfigured,
+    TrainingRequested,
+)
+"""Events that are entered. Promotions and experiments aren't among them: what counts of those is
+the document in the store, whoever wrote it."""
+FOLDERS = ("aliases", "experiments")
+"""Where such documents lie, each written once, with `reasons`, who wrote it and when."""
+DOCUMENTS = "documents-written"
+CHECKED = timedelta(days=1)
+
+
+class Auditor:
+    """Enters what happened, each once, whichever monitor is told and however often."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        metrics: MonitorMetrics,
+        clock: Clock,
+        every: timedelta,
+    ) -> None:
+        self._store = store
+        self._log = AuditLog(store)
+        self._metrics = metrics
+        self._clock = clock
+        self._every = every
+        self._alone = asyncio.Lock()
+
+    async def enter(self, messages: Sequence[Message[Any]]) -> None:
+        """Enter events; raises `StoreUnavailable` when the store doesn't answer."""
+        now = self._clock.now()
+        await self._enter([fact_of(message, now) for message in messages])
+
+    async def look(self) -> None:
+        """Enter the documents that were written since, in the order in which they say they were."""
+        async with self._alone:
+            await asyncio.to_thread(self._log.read_on)
+            keys = [
+                key
+                for folder in FOLDERS
+                for key in await asyncio.to_thread(self._store.keys, folder)
+                if key not in self._log
+            ]
+            now = self._clock.now()
+            facts = await asyncio.to_thread(lambda: [_read(self._store, key, now) for key in keys])
+        await self._enter(sorted(facts, key=lambda fact: (fact.at, fact.id)))
+
+    async def check(self) -> None:
+        """Verify the whole log, and say what is wrong."""
+        verdict = await asyncio.to_thread(verify, self._store)
+        for problem in verdict.problems:
+            log.error("audit_log_broken", number=problem.number, what=problem.what)
+        self._metrics.audit_problems.set(len(verdict.problems))
+        self._metrics.audit_checked.set(self._clock.now().timestamp())
+        log.info("audit_log_checked", entries=verdict.entries, head=verdict.head)
+
+    async def run(self) -> None:
+        """Look and check until it is cancelled."""
+        checked = None
+        while True:
+            try:
+                await self.look()
+                if checked is None or self._clock.now() - checked >= CHECKED:
+                    await self.check()
+                    checked = self._clock.now()
+            except StoreUnavailable as error:
+                log.warning("audit_postponed", reason=str(error))
+            await asyncio.sleep(self._every.total_seconds())
+
+    async def _enter(self, facts: Sequence[Fact]) -> None:
+        async with self._alone:
+            await asyncio.to_thread(self._append, facts)
+            self._metrics.audit_entries.set(len(self._log))
+
+    def _append(self, facts: Sequence[Fact]) -> None:
+        for fact in facts:
+            if self._says_nothing_new(fact):
+                continue
+            if entry := self._log.append(fact):
+                log.info(
+                    "audit_entered",
+                    number=entry.number,
+                    kind=entry.kind,
+                    subject=entry.subject,
+                    hash=self._log.head,
+                )
+
+    def _says_nothing_new(self, fact: Fact) -> bool:
+        """Whether a service began with the settings that it had."""
+        self._log.read_on()
+        last: Entry | None = self._log.last.get((fact.kind, fact.subject))
+        return (
+            fact.kind == ServiceConfigured.topic
+            and last is not None
+            and last.details == fact.details
+        )
+
+
+def fact_of(message: Message[Any], now: datetime) -> Fact:
+    """What is entered of an event: all of it, and what led to it."""
+    event = message.event
+    details = event.model_dump(mode="json", exclude={"reasons"})
+    if isinstance(event, ServiceConfigured):
+        details["code_version"] = message.code_version
+    else:
+        details |= {
+            "correlation_id": str(message.correlation_id),
+            "causation_id": str(message.causation_id) if message.causation_id else None,
+        }
+    reason = getattr(event, "reason", None)
+    return Fact(
+        id=str(message.id),
+        kind=event.topic,
+        subject=event.key,
+        at=message.time or now,
+        by=message.source or "unknown",
+        reasons=tuple(getattr(event, "reasons", (reason,) if reason else ())),
+        details=details,
+    )
+
+
+class _Written(BaseModel):
+    """What a document must tell: `moved_…` of an alias, `changed_…` of an experiment."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: AwareDatetime = Field(validation_alias=AliasChoices("moved_at", "changed_at"))
+    by: str = Field(validation_alias=AliasChoices("moved_by", "changed_by"))
+    reasons: tuple[str, ...] = ()
+
+
+def _read(store: ObjectStore, key: str, now: datetime) -> Fact:
+    """What is entered of a document; also of one that can't be read, which nobody should write."""
+    content = store.get(key)
+    digest = hashlib.sha256(content).hexdigest()
+    subject = key.rpartition("/")[0]
+    try:
+        written = _Written.model_validate_json(content)
+    except ValidationError:
+        return Fact(key, DOCUMENTS, subject, now, "unknown", (), {"unreadable": True}, key, digest)
+    details = written.model_extra
+    return Fact(
+        key, DOCUMENTS, subject, written.at, written.by, written.reasons, details, key, digest
+    )
