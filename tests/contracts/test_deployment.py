@@ -13,6 +13,7 @@ import yaml
 from trending_cli.features import TITLE_FEATURES, TITLE_TRENDS
 from trending_cli.kafka_distribution import kafka_version
 from trending_cli.processes import SERVICES
+from trending_monitor.openlineage import OpenLineageSettings
 from trending_shared.settings import KafkaSettings, variable_name
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +22,20 @@ CONTAINERS: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_t
 
 
 def test_there_is_one_container_a_service_besides_kafka_the_demo_site_and_who_looks_on() -> None:
-    assert set(CONTAINERS) == {*SERVICES, "kafka", "site", "prometheus", "grafana"}
+    assert set(CONTAINERS) == {*SERVICES, "kafka", "site", "prometheus", "grafana", "lineage"}
+
+
+def test_lineage_is_told_if_asked_for_and_set_by_what_its_process_reads() -> None:
+    container = CONTAINERS["lineage"]
+    assert container["profiles"] == ["lineage"]
+    module = container["command"][-1]
+    assert import_module(module).create_app
+    known = {
+        variable_name(cls, field)
+        for cls in (OpenLineageSettings, KafkaSettings)
+        for field in cls.model_fields
+    }
+    assert set(container["environment"]) <= known
 
 
 @pytest.mark.parametrize("name", ["prometheus", "grafana"])

@@ -9,6 +9,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from trending_cli.processes import SERVICES
+from trending_monitor.openlineage import OpenLineageSettings
 from trending_shared.settings import (
     ConsumerSettings,
     KafkaSettings,
@@ -40,7 +41,8 @@ def documented() -> dict[str, str]:
 
 def test_the_example_names_every_variable_of_every_settings_class_once() -> None:
     named = [name for name, _ in LINE.findall(EXAMPLE.read_text())]
-    assert sorted(named) == sorted(set().union(*map(variables, settings_classes())))
+    known = set().union(*map(variables, settings_classes())) | variables(OpenLineageSettings)
+    assert sorted(named) == sorted(known)
 
 
 def test_only_services_that_consume_can_be_told_how_to(workers: dict[str, Any]) -> None:
