@@ -183,7 +183,7 @@ async def test_lag_members_dead_letters_and_refusals_are_what_kafka_holds(
     async with consumer, other:
         await consumer.seek_to_beginning(*(TopicPartition(each, 0) for each in (name, retry)))
         await consumer.commit({TopicPartition(name, 0): 2, TopicPartition(retry, 0): 0})
-        told = await ask_kafka(kafka.settings, SystemClock())
+        told = await ask_kafka(kafka.settings, SystemClock(), within=60)
     states = {group.name: (group.state, group.members) for group in told.groups}
     assert states[f"{name}-2"] == ("Stable", 1)
     (group,) = (group for group in told.groups if group.name == name)

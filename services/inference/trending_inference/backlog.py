@@ -87,10 +87,10 @@ class BacklogWatch:
             return self._known
 
 
-async def ask_kafka(kafka: KafkaSettings, clock: Clock) -> Backlog:
-    """Raises `BrokerUnavailable` if Kafka doesn't answer in time."""
+async def ask_kafka(kafka: KafkaSettings, clock: Clock, *, within: float = PATIENCE) -> Backlog:
+    """Raises `BrokerUnavailable` if Kafka doesn't answer within so many seconds."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(within):
             return await _ask_kafka(kafka, clock)
     except (KafkaError, OSError, TimeoutError) as error:
         raise BrokerUnavailable.at(kafka.bootstrap_servers, error) from error
