@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 
 from trending_cli.embedded_kafka import EmbeddedKafka
-from trending_cli.observing import find_prometheus
+from trending_cli.observing import DASHBOARDS, find_prometheus
 from trending_cli.output import warn
-from trending_cli.ports import is_free
+from trending_cli.ports import HOST, free_ports, is_free
 from trending_cli.processes import SERVICES, ServiceDied, Stack
 from trending_cli.recreated import recreated_topics, remedy
 from trending_shared.errors import SettingInvalid, TrendingError
@@ -114,6 +114,11 @@ def running_house(
             embedded = EmbeddedKafka(home, on_progress=tell)
             bootstrap = embedded.start()
             exits.callback(embedded.stop)
+        [observer] = free_ports(1)
+        panels = {
+            "INFERENCE_PROMETHEUS_URL": f"http://{HOST}:{observer}",
+            "INFERENCE_DASHBOARDS": str(DASHBOARDS),
+        }
         stack = Stack(
             home=home,
             env={
@@ -121,6 +126,7 @@ def running_house(
                 "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
                 "CODE_VERSION": code_version(),
                 "LOG_FORMAT": "json",
+                **(panels if prometheus else {}),
                 **(env or {}),
             },
             on_event=tell,
@@ -134,7 +140,7 @@ def running_house(
         for name in services:
             stack.add_service(name, port=(ports or {}).get(name))
         if observe_every and prometheus:
-            stack.add_prometheus(prometheus, every=observe_every)
+            stack.add_prometheus(prometheus, port=observer, every=observe_every)
         exits.callback(stack.stop)
         exits.callback(tell, "stopping the services")
         tell(f"starting {', '.join(stack.children)}")

@@ -12,6 +12,7 @@ from trending_cli.ports import HOST
 from trending_shared.errors import TrendingError
 
 RECIPE = Path(__file__).parents[2] / "deploy" / "prometheus"  # this package is installed editable
+DASHBOARDS = RECIPE.parent / "grafana" / "dashboards"
 KEPT = "15d"
 
 

@@ -136,9 +136,8 @@ class Stack:
         command = [sys.executable, "-m", "trending_demo", "--port", str(port), *arguments]
         return self._add("site", command, {}, port)
 
-    def add_prometheus(self, executable: str, *, every: timedelta) -> Child:
+    def add_prometheus(self, executable: str, *, port: int, every: timedelta) -> Child:
         """Have all services that were added asked for their metrics, by a Prometheus of our own."""
-        [port] = free_ports(1)
         ports = {name: child.port for name, child in self.children.items()}
         folder = self.home / "prometheus"
         command = prometheus_command(executable, folder, ports=ports, port=port, every=every)

@@ -3,16 +3,19 @@ titles, some of them hostile.
 """
 
 import asyncio
+import json
 import math
 import shutil
 import socket
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import parse_qs
 from uuid import NAMESPACE_URL, uuid5
 
 import pytest
@@ -398,6 +401,49 @@ async def a_backlog() -> Backlog:
 T = TypeVar("T")
 
 
+DASHBOARDS = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboards"
+
+
+class _Measured(BaseHTTPRequestHandler):
+    """Answers a range as Prometheus does, with a dozen waves of any metric, some of them broken."""
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        start, end, step = (float(form[name][0]) for name in ("start", "end", "step"))
+        count = int((end - start) / step)
+        labels = ["genre", "job", "topic", "service", "arm", "route"]
+        result = [
+            {
+                "metric": {each: f"<b>{each}</b>-{series}" for each in labels},
+                "values": [
+                    [start + at * step, "NaN" if at % 40 == 7 else f"{series + math.sin(at / 9)}"]
+                    for at in range(count)
+                ],
+            }
+            for series in range(12)
+        ]
+        body = json.dumps({"status": "success", "data": {"result": result}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def a_prometheus() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Measured) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @dataclass
 class House:
     """A loop in a thread of its own, and what gateways there are made of."""
@@ -407,6 +453,7 @@ class House:
     store: ObjectStore
     llm: FakeLlm
     folder: Path
+    prometheus: str
     publisher: CollectingPublisher = field(default_factory=CollectingPublisher)
     url: str = ""
 
@@ -418,7 +465,12 @@ class House:
     def gateway(self, **settings: Any) -> Iterator[str]:
         """The address of a gateway with these settings."""
         app = create_app(
-            InferenceSettings(trending_home=self.folder, **settings),
+            InferenceSettings(
+                trending_home=self.folder,
+                prometheus_url=self.prometheus,
+                dashboards=DASHBOARDS,
+                **settings,
+            ),
             publisher=self.publisher,
             catalog=self.catalog,
             store=self.store,
@@ -445,7 +497,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="house")
     thread.start()
+    measuring = ExitStack()
     house = House(
+        prometheus=measuring.enter_context(a_prometheus()),
         loop=loop,
         catalog=Catalog(f"sqlite+aiosqlite:///{folder / 'catalog.db'}"),
         store=ObjectStore.at("memory:///"),
@@ -461,6 +515,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         house.run(house.llm.__aexit__(None, None, None))
         house.run(house.catalog.close())
     finally:
+        measuring.close()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -20,6 +20,7 @@ PAGES = {
     "title": "/titles/t_salt",
     "hostile": "/titles/t_hostile",
     "operate": "/operate",
+    "dashboard": "/operate/dashboards/gateway?span=1h",
     "nowhere": "/titles/nowhere",
 }
 THEMES = ("light", "dark")

@@ -23,6 +23,7 @@ from trending_cli.house import House, running_house
 from trending_cli.jobs import publish_job
 from trending_cli.ports import HOST, free_ports
 from trending_cli.processes import SERVICES
+from trending_inference.dashboards import read_dashboards
 from trending_shared.events import ScrapeJob
 from trending_shared.experiments import Arm, Experiments
 from trending_shared.registry import ModelRegistry
@@ -100,6 +101,8 @@ class Seen:
     """The health of every rule, by name."""
     targets: Mapping[str, str]
     """The health of every target, by job."""
+    pages: Mapping[str, str]
+    """The gateway's own pages of the dashboards, by name."""
     left: list[int]
     """Prometheus' processes when the house was closed."""
 
@@ -156,6 +159,10 @@ def look(folder: Path, llm: str) -> Seen:
                 unanswered=unanswered,
                 rules={rule["name"]: rule["health"] for each in rules for rule in each["rules"]},
                 targets={each["labels"]["job"]: each["health"] for each in targets},
+                pages={
+                    name: httpx.get(f"{house.url('inference')}/operate/dashboards/{name}").text
+                    for name in read_dashboards(DEPLOY / "grafana" / "dashboards")
+                },
                 left=[],
             )
         pid = house.stack.children["prometheus"].pid
@@ -251,6 +258,15 @@ def failing(queries: list[Query], seen: Seen) -> Iterator[str]:
 
 def test_every_panel_and_rule_has_data(seen: Seen) -> None:
     assert list(failing(QUERIES, seen)) == []
+
+
+def test_the_gateway_shows_the_same_panels_without_grafana(seen: Seen) -> None:
+    for name, board in read_dashboards(DEPLOY / "grafana" / "dashboards").items():
+        page = seen.pages[name]
+        assert "doesn’t answer" not in page
+        assert page.count("<section") == len(board.panels)
+        empty = page.count("Nothing was measured")
+        assert page.count("<polyline") + page.count('class="right"') > empty, name
 
 
 def test_prometheus_has_all_services_and_can_evaluate_every_rule(seen: Seen) -> None:

@@ -17,6 +17,7 @@ from trending_inference.admission import Admission
 from trending_inference.api import api_routes
 from trending_inference.backlog import Backlog, BacklogWatch, ask_kafka
 from trending_inference.browsing import Browser
+from trending_inference.dashboards import Dashboards
 from trending_inference.edge import Edge
 from trending_inference.experiments_api import experiment_routes
 from trending_inference.feedback_api import feedback_routes
@@ -157,6 +158,7 @@ def create_app(
             at_once=settings.followers,
             patience=settings.timeout.total_seconds(),
         ),
+        dashboards=_dashboards(settings),
         backlog=BacklogWatch(ask_backlog or partial(ask_kafka, settings.kafka, clock), clock),
         pages=create_pages(),
         registry=registry,
@@ -187,6 +189,8 @@ def create_app(
                 await llm.open()
                 stack.push_async_callback(llm.close)
             stack.push_async_callback(gateway.insights.close)
+            if gateway.dashboards:
+                stack.push_async_callback(gateway.dashboards.close)
             stack.push_async_callback(gateway.shadows.close)
             await gateway.serving.refresh()
             await stack.enter_async_context(title_genres.running())
@@ -237,6 +241,12 @@ def _llm(settings: InferenceSettings) -> OpenAiLlm | None:
         key=key.get_secret_value() if key else "none",
         base_url=base_url,
     )
+
+
+def _dashboards(settings: InferenceSettings) -> Dashboards | None:
+    if settings.dashboards is None:
+        return None
+    return Dashboards(settings.prometheus_url, settings.dashboards)
 
 
 def _budget(settings: InferenceSettings) -> Budget:

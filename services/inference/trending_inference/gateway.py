@@ -13,6 +13,7 @@ from trending_inference.access import Access
 from trending_inference.admission import Admission
 from trending_inference.backlog import BacklogWatch
 from trending_inference.browsing import Browser
+from trending_inference.dashboards import Dashboards
 from trending_inference.following import Jobs
 from trending_inference.insights.insight import Insights
 from trending_inference.insights.serving_prompt import ServingPrompt
@@ -66,6 +67,8 @@ class Gateway:
     insights: Insights
     jobs: Jobs
     backlog: BacklogWatch
+    dashboards: Dashboards | None
+    """None if no Prometheus is known."""
     pages: Environment
     registry: CollectorRegistry
     metrics: InferenceMetrics

@@ -19,6 +19,7 @@ from starlette.datastructures import QueryParams
 
 from trending_inference import wordings
 from trending_inference.browsing import Seen
+from trending_inference.dashboards import SPANS, in_unit
 from trending_inference.filters import TitleId, TrendingFilters
 from trending_inference.gateway import Gateway, GatewayDep
 from trending_inference.insights_api import REVIEWS
@@ -46,7 +47,7 @@ def create_pages() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters.update(wordings.FILTERS, web_address=web_address)
+    pages.filters.update(wordings.FILTERS, web_address=web_address, in_unit=in_unit)
     pages.globals.update(genres=GENRES)
     return pages
 
@@ -136,6 +137,26 @@ def page_routes() -> APIRouter:
             here="/operate",
             state=state,
             drift=drift_charts(state.drift.windows),
+            boards=gateway.dashboards.all if gateway.dashboards else {},
+        )
+
+    @routes.get("/operate/dashboards/{name}")
+    async def dashboard(
+        name: str, request: Request, gateway: GatewayDep, span: str = "6h"
+    ) -> HTMLResponse:
+        boards = gateway.dashboards.all if gateway.dashboards else {}
+        if name not in boards or gateway.dashboards is None:
+            raise Problem(404, "dashboard-unknown", "there is no dashboard of this name")
+        span = span if span in SPANS else "6h"
+        return _render(
+            request,
+            "dashboard.html",
+            name=name,
+            board=boards[name],
+            boards=boards,
+            span=span,
+            spans=SPANS,
+            panels=await gateway.dashboards.look(boards[name], SPANS[span], gateway.clock.now()),
         )
 
     return routes

@@ -3,6 +3,7 @@
 import os
 from datetime import timedelta
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -100,6 +101,12 @@ class InferenceSettings(ServiceSettings):
     llm_at_once: int = Field(
         default=8, ge=1, description="questions under way before others are answered without it"
     )
+    prometheus_url: str = Field(
+        default="", description="of a Prometheus whose answers the operator's page shows as panels"
+    )
+    dashboards: Path | None = Field(
+        default=None, description="the folder of Grafana's JSON that has these panels"
+    )
 
     @property
     def at_home(self) -> bool:
@@ -114,6 +121,16 @@ class InferenceSettings(ServiceSettings):
                 "gateway, and nobody would be asked for a key; set the line that `trending keys "
                 "create` gives, or say in INFERENCE_OPEN_SCOPES what needs none (read,predict)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _panels_have_both(self) -> Self:
+        if bool(self.prometheus_url) != bool(self.dashboards):
+            raise ValueError(
+                "INFERENCE_PROMETHEUS_URL and INFERENCE_DASHBOARDS go together: set both or none"
+            )
+        if self.prometheus_url and not self.prometheus_url.startswith(("http://", "https://")):
+            raise ValueError("INFERENCE_PROMETHEUS_URL must start with http:// or https://")
         return self
 
     @model_validator(mode="after")
