@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from trending_monitor.auditing import Auditor
 from trending_monitor.handlers import register_handlers
 from trending_monitor.metrics import MonitorMetrics
 from trending_monitor.monitoring import Monitor
+from trending_monitor.retention import Retention
 from trending_monitor.schedule import ReportSchedule
 from trending_monitor.settings import MonitorSettings
 from trending_monitor.windows import PredictionWindows
@@ -17,6 +19,8 @@ from trending_shared.registry import ModelRegistry
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
 from trending_shared.worker import Base, WorkerApp, worker_app
+
+RETENTION_LOOKED_AT = timedelta(hours=1)
 
 
 def create_app(settings: MonitorSettings | None = None) -> WorkerApp:
@@ -36,10 +40,17 @@ def create_app(settings: MonitorSettings | None = None) -> WorkerApp:
     schedule = ReportSchedule(
         catalog=catalog,
         store=store,
-        publisher=base.publisher,
         clock=base.clock,
         every=settings.reports_every,
-        keep=settings.reports_kept,
+    )
+    retention = Retention(
+        catalog=catalog,
+        store=store,
+        publisher=base.publisher,
+        clock=base.clock,
+        every=RETENTION_LOOKED_AT,
+        reports=settings.reports_kept,
+        records=settings.records_kept,
     )
     auditor = Auditor(store, metrics=metrics, clock=base.clock, every=settings.audit_every)
     register_handlers(base.consumer, monitor, auditor)
@@ -47,7 +58,7 @@ def create_app(settings: MonitorSettings | None = None) -> WorkerApp:
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await catalog.create()
-        tasks = [asyncio.create_task(auditor.run())]
+        tasks = [asyncio.create_task(each.run()) for each in (auditor, retention)]
         if settings.reports:
             tasks.append(asyncio.create_task(schedule.run()))
         try:

@@ -4,17 +4,13 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
-from uuid import uuid5
 
 import structlog
 
-from trending_monitor.reports import FOLDER, expired, is_told, subjects_of
+from trending_monitor.reports import is_told, subjects_of
 from trending_shared.catalog import Catalog
 from trending_shared.clock import Clock
-from trending_shared.errors import Unavailable
-from trending_shared.events import RecordsDeleted
-from trending_shared.messages import NAMESPACE, first_message
-from trending_shared.publishing import Publisher
+from trending_shared.errors import StoreUnavailable
 from trending_shared.storage import ObjectStore
 
 log = structlog.get_logger()
@@ -46,18 +42,14 @@ class ReportSchedule:
         *,
         catalog: Catalog,
         store: ObjectStore,
-        publisher: Publisher,
         clock: Clock,
         every: timedelta,
-        keep: timedelta,
         report: Report = report_in_a_process,
     ) -> None:
         self._catalog = catalog
         self._store = store
-        self._publisher = publisher
         self._clock = clock
         self._every = every
-        self._keep = keep
         self._report = report
 
     async def run(self) -> None:
@@ -65,30 +57,16 @@ class ReportSchedule:
         while True:
             try:
                 await self.look()
-            except (Unavailable, OSError) as error:
+            except (StoreUnavailable, OSError) as error:
                 log.warning("reports_postponed", reason=str(error))
             await asyncio.sleep(self._every.total_seconds())
 
     async def look(self) -> None:
-        """Have the last day's reports made if one is missing, and delete those of long ago."""
-        today = self._clock.now().date()
-        day = today - timedelta(days=1)
-        await self._expire(today - self._keep)
+        """Have the last day's reports made if one is missing."""
+        day = self._clock.now().date() - timedelta(days=1)
         subjects = await subjects_of(self._catalog, day)
         there = [await asyncio.to_thread(is_told, self._store, day, one) for one in subjects]
         if all(there):
             return
         status = await self._report(day)
         (log.info if status == 0 else log.warning)("reports_made", day=str(day), status=status)
-
-    async def _expire(self, before: date) -> None:
-        """Delete what is older, and say so first: nothing is to be gone that nobody was told of."""
-        keys = await asyncio.to_thread(expired, self._store, before=before)
-        if not keys:
-            return
-        reason = f"reports are kept for {self._keep.days} days"
-        event = RecordsDeleted(what=FOLDER, count=len(keys), before=before, reason=reason)
-        id = uuid5(NAMESPACE, f"deleted:{event.natural_key}")
-        await self._publisher.publish([first_message(event, id=id)])
-        for key in keys:
-            await asyncio.to_thread(self._store.delete, key)

@@ -38,6 +38,11 @@ class MonitorSettings(ConsumerSettings):
         ge=timedelta(days=1),
         description="after which time the reports on a day are deleted",
     )
+    records_kept: timedelta = Field(
+        default=timedelta(days=90),
+        ge=timedelta(days=2),
+        description="after which time predictions and insights are deleted from the catalog",
+    )
     audit_every: timedelta = Field(
         default=timedelta(seconds=30),
         gt=timedelta(0),
