@@ -20,6 +20,7 @@ from trending_shared.events import (
     DatasetRequested,
     Event,
     ModelPromoted,
+    RetrainingRequested,
     ScrapeJob,
     TrainingRequested,
 )
@@ -52,7 +53,8 @@ class Party:
 
 
 OPERATORS = Party(
-    "operators", publishes=(ScrapeJob, DatasetRequested, TrainingRequested, ModelPromoted)
+    "operators",
+    publishes=(ScrapeJob, DatasetRequested, RetrainingRequested, TrainingRequested, ModelPromoted),
 )  # people, through `trending` or any Kafka client
 
 

@@ -28,6 +28,7 @@ from trending_shared.events import (
     FeaturesComputed,
     ModelPromoted,
     ModelRefused,
+    RetrainingDecided,
     ScrapeJob,
     TitleCleaned,
     TitleScraped,
@@ -138,8 +139,13 @@ async def _walk(house: House, site: str, watch: Stopwatch) -> Walk:
             await sender.publish([request])
         await _until(watcher, house, redraw, lambda: walk.count(DatasetPublished) > 0)
         since = watch.lap("dataset", since)
-        decided = (ModelPromoted, ModelRefused)
-        await _until(watcher, house, redraw, lambda: any(walk.count(kind) for kind in decided))
+        judged = (ModelPromoted, ModelRefused)
+        await _until(
+            watcher,
+            house,
+            redraw,
+            lambda: bool(any(walk.count(kind) for kind in judged) or _not_trained(walk)),
+        )
         watch.lap("training", since)
     return walk
 
@@ -207,11 +213,19 @@ async def _bars(walk: Walk) -> AsyncIterator[Callable[[], None]]:
         errors.print()  # there the display ends without a line's end
 
 
+def _not_trained(walk: Walk) -> tuple[str, ...]:
+    """Why the dataset isn't learned from; nothing if it is, or nobody has decided yet."""
+    decided = walk.first_of(RetrainingDecided)
+    return decided.reasons if decided and not decided.retrain else ()
+
+
 def _model_note(walk: Walk) -> str:
     if walk.count(ModelPromoted):
         return "promoted"
     if walk.count(ModelRefused):
         return "refused, the champion stays"
+    if _not_trained(walk):
+        return "not trained anew, the champion stays"
     dataset = walk.first_of(DatasetPublished)
     return f"training on {dataset.titles} titles" if dataset else ""
 
@@ -293,6 +307,7 @@ def _result(
         "macro_f1": round(champion.metrics["macro_f1"], 4) if champion else None,
         "promoted": walk.count(ModelPromoted) > 0,
         "refused": list(refused.reasons) if refused else [],
+        "not_trained": list(_not_trained(walk)),
         "predictions": predictions,
         "url": house.url("inference"),
         "home": str(house.home),
@@ -327,6 +342,8 @@ def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
     console.print(f"champion [bold]{result['champion']}[/], macro-F1 [bold]{result['macro_f1']}[/]")
     if result["refused"]:
         console.print(shown(f"the new one was refused: {'; '.join(result['refused'])}"))
+    if result["not_trained"]:
+        console.print(shown(f"no new one was trained: {'; '.join(result['not_trained'])}"))
     rows = [
         [
             p["title"],

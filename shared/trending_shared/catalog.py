@@ -1,8 +1,8 @@
 """The catalog: what point lookups need, in SQLite or PostgreSQL.
 
 The featurizer writes titles, reviews, signals and trends, the monitor writes predictions,
-corrections, windows and insights, the gateway what models say of listed titles and what it asked a
-language model; the gateway and the command line read.
+corrections, windows, insights and retraining decisions, the gateway what models say of listed
+titles and what it asked a language model; the gateway and the command line read.
 Everything in it can be rebuilt from topics and tables, or asked for again.
 """
 
@@ -236,6 +236,26 @@ windows = sa.Table(
     # labels say that came later, by where these come from.
     sa.Column("quality", sa.JSON),
     sa.Column("checks", sa.JSON),
+    sa.Index("windows_by_version", "model_version", "last_at"),
+)
+
+# Whether a model is to be trained anew, numbered without gaps: whoever creates the next number has
+# decided on what all before it say. Then what came of a yes.
+retrainings = sa.Table(
+    "retrainings",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("decision_id", sa.String(36), nullable=False, unique=True),
+    sa.Column("correlation_id", sa.String(36), nullable=False),
+    sa.Column("trigger", sa.String(16), nullable=False),
+    sa.Column("retrain", sa.Boolean, nullable=False),
+    sa.Column("decided_at", UtcTime, nullable=False),
+    sa.Column("decision", sa.JSON, nullable=False),
+    sa.Column("request_id", sa.String(36), index=True),  # of a dataset, if a fresh one is wanted
+    sa.Column("training_id", sa.String(36), index=True),
+    sa.Column("dataset_id", sa.String(64)),
+    sa.Column("outcome", sa.String(16)),
+    sa.Column("ended_at", UtcTime),
 )
 
 # What was told of titles with a language model's help, or without: all but words.

@@ -472,7 +472,7 @@ class DatasetPublished(Event):
 
 
 class TrainingRequested(Event):
-    """Somebody, or the monitor, wants a model trained; without a dataset the newest is taken."""
+    """The monitor, or a person, wants a model trained; without a dataset the newest is taken."""
 
     topic: ClassVar[str] = "training-requested"
     reason: str
@@ -717,6 +717,63 @@ class QualityEstimated(Event):
         return self.window_id
 
 
+RetrainingTrigger = Literal[
+    "new-data", "drift", "estimated-fall", "measured-fall", "schedule", "person"
+]
+
+
+class RetrainingRequested(Event):
+    """A person or the clock wants it decided whether a model is trained anew."""
+
+    topic: ClassVar[str] = "retraining-requested"
+    reason: str
+    trigger: RetrainingTrigger = "person"
+    force: bool = Field(default=False, description="a person's: train, whatever speaks against it")
+    window_id: str | None = Field(default=None, description="the newest one that it rests on")
+
+    @property
+    def key(self) -> str:
+        return "trainings"
+
+
+class RetrainingDecided(Event):
+    """Whether a model is trained anew was decided, and why; a no is told like a yes."""
+
+    topic: ClassVar[str] = "retraining-decided"
+    decision_id: str = Field(description="the id of the event that it answers")
+    model: str
+    model_version: str | None = Field(default=None, description="the champion, if there is one")
+    trigger: RetrainingTrigger
+    retrain: bool
+    codes: tuple[str, ...] = Field(description="of a yes what led to it, of a no what forbids it")
+    reasons: tuple[str, ...] = Field(description="the same in words, one a code")
+    decided_at: AwareDatetime
+    possible_at: AwareDatetime | None = Field(
+        default=None,
+        description="of a no: when time alone makes it a yes; none if that takes other facts",
+    )
+    window_id: str | None = Field(default=None, description="the newest one that it rests on")
+    windows: int | None = Field(default=None, description="how many in a row say the same")
+    windows_since: AwareDatetime | None = Field(default=None, description="when the first began")
+    windows_until: AwareDatetime | None = Field(default=None, description="when the newest ended")
+    dataset_id: str | None = Field(default=None, description="what there is to learn from")
+    new_titles: int | None = Field(default=None, description="since the last training")
+    new_share: float | None = Field(default=None, description="of what that learned from")
+    cool_down_until: AwareDatetime | None = None
+    pending_since: AwareDatetime | None = Field(
+        default=None, description="when the training was decided that is still under way"
+    )
+    budget_left: int = Field(description="trainings, before this one, in the budget's period")
+
+    @property
+    def key(self) -> str:
+        return self.model
+
+    @property
+    def natural_key(self) -> str:
+        return self.decision_id
+
+
 class DriftReported(Event):
     """What was served on a day was compared with what is known, and lies in the store as a page."""
 
@@ -804,6 +861,8 @@ EVENTS: tuple[type[Event], ...] = (
     GenresCorrected,
     DriftDetected,
     QualityEstimated,
+    RetrainingRequested,
+    RetrainingDecided,
     DriftReported,
     ServiceConfigured,
     RecordsDeleted,

@@ -24,6 +24,8 @@ from trending_shared.events import (
     ModelRefused,
     ModelRegistered,
     RecordsDeleted,
+    RetrainingDecided,
+    RetrainingRequested,
     ScrapeJob,
     ServiceConfigured,
     TrainingRequested,
@@ -42,6 +44,8 @@ _FEW: tuple[type[Event], ...] = (
     ModelRegistered,
     RecordsDeleted,
     ServiceConfigured,
+    RetrainingDecided,
+    RetrainingRequested,
     TrainingRequested,
 )  # a handful a day, and their order matters across keys: one partition, kept for ever
 

@@ -12,8 +12,6 @@ from trending_cli.contracts import Party, event_schema
 from trending_shared.events import (
     EVENTS,
     Event,
-    ModelRegistered,
-    QualityEstimated,
     RecordRejected,
     RecordsDeleted,
     ServiceConfigured,
@@ -22,7 +20,7 @@ from trending_shared.messages import Position, decode
 
 EXAMPLES = Path(__file__).parent / "examples"
 DOCS = Path(__file__).parents[2] / "docs"
-FOR_PEOPLE = {RecordRejected, ModelRegistered, QualityEstimated}
+FOR_PEOPLE = {RecordRejected}
 OF_SEVERAL: set[type[Event]] = {ServiceConfigured, RecordsDeleted}
 PERSONS = "operators"
 

@@ -10,7 +10,6 @@ from obstore.store import MemoryStore
 
 from trending_shared.errors import ObjectMissing
 from trending_shared.events import (
-    DatasetPublished,
     ModelPromoted,
     ModelRefused,
     ModelRegistered,
@@ -22,14 +21,6 @@ from trending_trainer.runs import Outcome, Request, RunDamaged, Runs
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=20)
-DATASET = DatasetPublished(
-    dataset_id="d1",
-    manifest_key="datasets/d1/manifest.json",
-    titles=100,
-    labelled=90,
-    recipe="r1",
-    table_version=3,
-)
 
 
 @pytest.fixture(params=["memory", "folder"])
@@ -75,12 +66,6 @@ def test_a_request_takes_its_ids_from_the_event_that_asked() -> None:
     request = Request.of(asked)
     assert (request.run_id, request.correlation_id) == (asked.id, asked.correlation_id)
     assert (request.dataset_id, request.reason) == (None, "drift")
-
-
-def test_a_new_dataset_asks_for_a_model_of_itself() -> None:
-    request = Request.of(first_message(DATASET))
-    assert request.dataset_id == "d1"
-    assert request.reason == "dataset d1 was published"
 
 
 def test_a_claim_is_found_again_by_others(runs: Runs, store: ObjectStore) -> None:
@@ -305,8 +290,8 @@ def test_the_facts_follow_from_the_event_that_asked_in_their_order(
     assert len({message.id for message in messages}) == 3
 
 
-def test_the_facts_of_a_dataset_follow_from_its_event_as_if_its_handler_returned_them() -> None:
-    asked = first_message(DATASET)
+def test_the_facts_follow_from_the_event_that_asked_as_if_its_handler_returned_them() -> None:
+    asked = first_message(TrainingRequested(reason="drift", dataset_id="d1"))
     assert PROMOTION.messages(Request.of(asked)) == [
         asked.leads_to(fact) for fact in (registered("a"), registered("b"), PROMOTED)
     ]

@@ -18,8 +18,6 @@ from trending_shared.clock import FrozenClock
 from trending_shared.delivery import Consumer
 from trending_shared.errors import BrokerUnavailable, StoreUnavailable
 from trending_shared.events import (
-    DatasetPublished,
-    Event,
     ModelPromoted,
     ModelRefused,
     ModelRegistered,
@@ -393,24 +391,16 @@ def a_record(message: Message[Any], offset: int) -> ConsumerRecord:
     )
 
 
-DATASET = DatasetPublished(
-    dataset_id="d1",
-    manifest_key="datasets/d1/manifest.json",
-    titles=100,
-    labelled=90,
-    recipe="r1",
-    table_version=3,
-)
+ASKED = TrainingRequested(reason="drift", dataset_id="d1")
 
 
-@pytest.mark.parametrize("event", [DATASET, TrainingRequested(reason="a person asked")])
-async def test_an_event_that_comes_twice_opens_one_run_and_wakes_the_supervisor(
-    house: House, event: Event
+async def test_a_request_that_comes_twice_opens_one_run_and_wakes_the_supervisor(
+    house: House,
 ) -> None:
     supervisor = house.supervisor(DIES)
     consumer = Consumer(service="trainer", publisher=house.publisher, registry=CollectorRegistry())
     register_handlers(consumer, house.runs, supervisor)
-    message = first_message(event)
+    message = first_message(ASKED)
     await consumer.deliver([a_record(message, 0)])
     assert supervisor.woken == 1
     await consumer.deliver([a_record(message, 1)])
@@ -419,11 +409,11 @@ async def test_an_event_that_comes_twice_opens_one_run_and_wakes_the_supervisor(
     assert house.publisher.raw == []
 
 
-async def test_an_event_that_comes_after_its_run_opens_nothing(house: House) -> None:
+async def test_a_request_that_comes_after_its_run_opens_nothing(house: House) -> None:
     supervisor = house.supervisor(ENDS, outcome=PROMOTION.model_dump_json())
     consumer = Consumer(service="trainer", publisher=house.publisher, registry=CollectorRegistry())
     register_handlers(consumer, house.runs, supervisor)
-    message = first_message(DATASET)
+    message = first_message(ASKED)
     await consumer.deliver([a_record(message, 0)])
     await supervisor.advance(*house.runs.open())
     await consumer.deliver([a_record(message, 1)])
@@ -433,5 +423,5 @@ async def test_an_event_that_comes_after_its_run_opens_nothing(house: House) -> 
 
 async def test_the_app_is_built_without_connecting(tmp_path: Path) -> None:
     app = create_app(TrainerSettings(trending_home=tmp_path))
-    assert app.consumer.consumes == (DatasetPublished, TrainingRequested)
+    assert app.consumer.consumes == (TrainingRequested,)
     assert app.produces == (ModelRegistered, ModelPromoted, ModelRefused)

@@ -6,15 +6,26 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from trending_monitor.auditing import Auditor
+from trending_monitor.deciding import Decider
 from trending_monitor.handlers import register_handlers
 from trending_monitor.metrics import MonitorMetrics
 from trending_monitor.monitoring import Monitor
+from trending_monitor.reminding import Reminder
 from trending_monitor.retention import Retention
 from trending_monitor.schedule import ReportSchedule
 from trending_monitor.settings import MonitorSettings
 from trending_monitor.windows import PredictionWindows
 from trending_shared.catalog import Catalog
-from trending_shared.events import DriftDetected, DriftReported, QualityEstimated, RecordsDeleted
+from trending_shared.events import (
+    DatasetRequested,
+    DriftDetected,
+    DriftReported,
+    QualityEstimated,
+    RecordsDeleted,
+    RetrainingDecided,
+    RetrainingRequested,
+    TrainingRequested,
+)
 from trending_shared.registry import ModelRegistry
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
@@ -37,6 +48,14 @@ def create_app(settings: MonitorSettings | None = None) -> WorkerApp:
         clock=base.clock,
         false_alarms=settings.false_alarms,
     )
+    decider = Decider(
+        catalog=catalog,
+        store=store,
+        metrics=metrics,
+        clock=base.clock,
+        policy=settings.policy,
+    )
+    reminder = Reminder(decider=decider, publisher=base.publisher, every=settings.retrain_look)
     schedule = ReportSchedule(
         catalog=catalog,
         store=store,
@@ -53,14 +72,15 @@ def create_app(settings: MonitorSettings | None = None) -> WorkerApp:
         records=settings.records_kept,
     )
     auditor = Auditor(store, metrics=metrics, clock=base.clock, every=settings.audit_every)
-    register_handlers(base.consumer, monitor, auditor)
+    register_handlers(base.consumer, monitor, decider, auditor)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await catalog.create()
-        tasks = [asyncio.create_task(each.run()) for each in (auditor, retention)]
+        loops = [auditor.run(), retention.run(), reminder.run()]
         if settings.reports:
-            tasks.append(asyncio.create_task(schedule.run()))
+            loops.append(schedule.run())
+        tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             yield
         finally:
@@ -71,7 +91,10 @@ def create_app(settings: MonitorSettings | None = None) -> WorkerApp:
 
     return worker_app(
         base,
-        produces=(DriftDetected, QualityEstimated, DriftReported, RecordsDeleted),
+        produces=(
+            *(DriftDetected, QualityEstimated, DriftReported, RecordsDeleted),
+            *(RetrainingRequested, RetrainingDecided, DatasetRequested, TrainingRequested),
+        ),
         ready={"catalog": catalog.ping},
         lifespan=lifespan,
     )

@@ -13,30 +13,15 @@ from trending_monitor.metrics import MonitorMetrics
 from trending_shared.audit import AuditLog, Entry, Fact, verify
 from trending_shared.clock import Clock
 from trending_shared.errors import StoreUnavailable
-from trending_shared.events import (
-    DriftDetected,
-    Event,
-    ModelRefused,
-    RecordsDeleted,
-    ServiceConfigured,
-    TrainingRequested,
-)
+from trending_shared.events import ServiceConfigured
 from trending_shared.messages import Message
 from trending_shared.storage import ObjectStore
 
 log = structlog.get_logger()
 
-ENTERED: tuple[type[Event], ...] = (
-    DriftDetected,
-    ModelRefused,
-    RecordsDeleted,
-    ServiceConfigured,
-    TrainingRequested,
-)
-"""Events that are entered. Promotions and experiments aren't among them: what counts of those is
-the document in the store, whoever wrote it."""
 FOLDERS = ("aliases", "experiments")
-"""Where such documents lie, each written once, with `reasons`, who wrote it and when."""
+"""Where documents lie, each written once, with `reasons`, who wrote it and when: what counts of
+promotions and experiments, whoever made them."""
 DOCUMENTS = "documents-written"
 CHECKED = timedelta(days=1)
 

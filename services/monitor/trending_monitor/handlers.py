@@ -1,26 +1,58 @@
 """What the monitor does when something happens."""
 
-from trending_monitor.auditing import ENTERED, Auditor
+from trending_monitor.auditing import Auditor
+from trending_monitor.deciding import Decider
 from trending_monitor.monitoring import Monitor
-from trending_shared.delivery import Consumer
+from trending_shared.delivery import Answer, Consumer
 from trending_shared.events import (
+    DatasetPublished,
+    DriftDetected,
     DriftReported,
     FeaturesComputed,
     GenresCorrected,
     InsightServed,
     ModelPromoted,
+    ModelRefused,
+    ModelRegistered,
     PredictionServed,
+    QualityEstimated,
+    RecordsDeleted,
+    RetrainingDecided,
+    RetrainingRequested,
+    ServiceConfigured,
     TitleCleaned,
+    TrainingRequested,
 )
+from trending_shared.messages import Message
 
 
-def register_handlers(consumer: Consumer, monitor: Monitor, auditor: Auditor) -> None:
+def register_handlers(
+    consumer: Consumer, monitor: Monitor, decider: Decider, auditor: Auditor
+) -> None:
+    async def on_model_promoted(message: Message[ModelPromoted]) -> None:
+        await decider.on_model_promoted(message)
+        await monitor.on_model_promoted(message)
+
+    async def on_drift_detected(message: Message[DriftDetected]) -> Answer:
+        await auditor.enter([message])
+        return await decider.on_drift_detected(message)
+
+    async def on_model_refused(message: Message[ModelRefused]) -> Answer:
+        await auditor.enter([message])
+        return await decider.on_model_refused(message)
+
     consumer.on(PredictionServed, monitor.on_predictions_served)
     consumer.on(GenresCorrected, monitor.on_genres_corrected)
     consumer.on(FeaturesComputed, monitor.on_features_computed)
     consumer.on(TitleCleaned, monitor.on_titles_cleaned)
-    consumer.on_each(ModelPromoted, monitor.on_model_promoted)
+    consumer.on_each(ModelPromoted, on_model_promoted)
     consumer.on(InsightServed, monitor.on_insights_served)
     consumer.on_each(DriftReported, monitor.on_drift_reported)
-    for kind in ENTERED:
+    consumer.on_each(DriftDetected, on_drift_detected)
+    consumer.on_each(QualityEstimated, decider.on_quality_estimated)
+    consumer.on_each(DatasetPublished, decider.on_dataset_published)
+    consumer.on_each(RetrainingRequested, decider.on_retraining_requested)
+    consumer.on_each(ModelRegistered, decider.on_model_registered)
+    consumer.on_each(ModelRefused, on_model_refused)
+    for kind in (RecordsDeleted, RetrainingDecided, ServiceConfigured, TrainingRequested):
         consumer.on(kind, auditor.enter)

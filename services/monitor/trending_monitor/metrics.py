@@ -2,12 +2,14 @@
 
 import math
 from datetime import UTC, datetime, time
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from trending_monitor.quality import Quality
 from trending_monitor.reports import INSIGHTS
-from trending_shared.events import DriftReported
+from trending_monitor.retraining import Policy, State, budget_left
+from trending_shared.events import DriftReported, RetrainingTrigger
 
 
 class MonitorMetrics:
@@ -116,6 +118,47 @@ class MonitorMetrics:
             "Models promoted; many in a day mean that the gate lets noise through",
             registry=registry,
         )
+
+        self.decisions = Counter(
+            "trending_monitor_retraining_decisions_total",
+            "Whether to train anew, by what gave cause; only no for days while windows drift means "
+            "that something forbids it: trending retrain why",
+            ["trigger", "decision"],
+            registry=registry,
+        )
+        for trigger in get_args(RetrainingTrigger):
+            for decision in ("yes", "no"):
+                self.decisions.labels(trigger, decision)  # from 0, so that the first is a rise
+        self.in_a_row = Gauge(
+            "trending_monitor_windows_in_a_row",
+            "The champion's last windows that all give the same cause to train anew; a rise that "
+            "no training follows asks for a look at the decisions",
+            ["trigger"],
+            registry=registry,
+        )
+        self.budget_left = Gauge(
+            "trending_monitor_retraining_budget_left",
+            "Trainings that may still be decided in the budget's period; at 0 only a person trains",
+            registry=registry,
+        )
+        self.last_training = Gauge(
+            "trending_monitor_last_training_timestamp_seconds",
+            "When a training was last decided; old while windows drift means that none helps",
+            registry=registry,
+        )
+        self.pending_since = Gauge(
+            "trending_monitor_training_pending_timestamp_seconds",
+            "When the training was decided that hasn't come to an end, 0 if all have; hours ago "
+            "means that trainer or featurizer is stuck",
+            registry=registry,
+        )
+
+    def show_retraining(self, state: State, policy: Policy) -> None:
+        """Set the gauges of what decisions rest on."""
+        self.budget_left.set(budget_left(state, policy))
+        if state.decided:
+            self.last_training.set(max(state.decided).timestamp())
+        self.pending_since.set(state.pending.timestamp() if state.pending else 0)
 
     def show(self, quality: Quality) -> None:
         """Set the gauges of an estimate."""

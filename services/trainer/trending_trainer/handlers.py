@@ -3,23 +3,15 @@
 import asyncio
 
 from trending_shared.delivery import Consumer
-from trending_shared.events import DatasetPublished, TrainingRequested
+from trending_shared.events import TrainingRequested
 from trending_shared.messages import Message
 from trending_trainer.runs import Request, Runs
 from trending_trainer.supervising import Supervisor
 
 
 def register_handlers(consumer: Consumer, runs: Runs, supervisor: Supervisor) -> None:
-    def claim(message: Message[DatasetPublished] | Message[TrainingRequested]) -> None:
-        runs.claim(Request.of(message))
-
-    async def on_dataset_published(message: Message[DatasetPublished]) -> None:
-        await asyncio.to_thread(claim, message)
-        supervisor.wake()
-
     async def on_training_requested(message: Message[TrainingRequested]) -> None:
-        await asyncio.to_thread(claim, message)
+        await asyncio.to_thread(runs.claim, Request.of(message))
         supervisor.wake()
 
-    consumer.on_each(DatasetPublished, on_dataset_published)
     consumer.on_each(TrainingRequested, on_training_requested)

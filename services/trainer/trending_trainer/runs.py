@@ -19,7 +19,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from trending_shared.errors import ObjectMissing, Rejected
 from trending_shared.events import (
-    DatasetPublished,
     ModelPromoted,
     ModelRefused,
     ModelRegistered,
@@ -50,15 +49,12 @@ class Request(Frozen):
     reason: str
 
     @classmethod
-    def of(cls, message: Message[DatasetPublished] | Message[TrainingRequested]) -> "Request":
-        event = message.event
+    def of(cls, message: Message[TrainingRequested]) -> "Request":
         return cls(
             run_id=message.id,
             correlation_id=message.correlation_id,
-            dataset_id=event.dataset_id,
-            reason=event.reason
-            if isinstance(event, TrainingRequested)
-            else f"dataset {event.dataset_id} was published",
+            dataset_id=message.event.dataset_id,
+            reason=message.event.reason,
         )
 
 
