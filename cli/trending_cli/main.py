@@ -20,6 +20,7 @@ from trending_cli import (
     keys,
     models,
     prompts,
+    retrain,
     sources,
     topics,
 )
@@ -93,6 +94,7 @@ app.add_typer(experiments.app, name="experiments")
 app.add_typer(quality.app, name="quality")
 app.add_typer(drift.app, name="drift")
 app.add_typer(audit.app, name="audit")
+app.add_typer(retrain.app, name="retrain")
 app.add_typer(features.app, name="features")
 app.add_typer(keys.app, name="keys")
 

@@ -233,7 +233,11 @@ class Decider:
         # A request that is answered again, with another dataset, has led to a training already.
         return [training] if asked.training_id == str(training.id) else []
 
-    async def foresee(self) -> dict[RetrainingTrigger, Decision]:
+    # ------------------------------------------------------------ what is shown
+
+    async def foresee(
+        self, *, reason: str = "what if", force: bool = False
+    ) -> dict[RetrainingTrigger, Decision]:
         """What would be decided now if something gave cause; nothing is kept."""
         found = await self._looking.look()
         kinds: list[RetrainingTrigger] = ["person", "new-data"]
@@ -241,9 +245,28 @@ class Decider:
             kinds += OF_WINDOWS
         decisions = {}
         for kind in kinds:
-            trigger = await self._looking.of_request(_asked(kind), found)
+            asked = RetrainingRequested(trigger=kind, reason=reason, force=force)
+            trigger = await self._looking.of_request(asked, found)
             decisions[kind] = decide(trigger, found.state, self._policy)
         return decisions
+
+    async def last(self, limit: int) -> list[dict[str, Any]]:
+        """The last decisions as JSON, newest first, and what came of each."""
+        newest = retrainings.select().order_by(retrainings.c.number.desc()).limit(limit)
+        async with self._catalog.reading() as connection:
+            rows = (await connection.execute(newest)).all()
+        return [
+            {
+                **row.decision,
+                "number": row.number,
+                "correlation_id": row.correlation_id,
+                "dataset_id": row.dataset_id or row.decision["dataset_id"],
+                "training_id": row.training_id,
+                "outcome": row.outcome,
+                "ended_at": row.ended_at.isoformat() if row.ended_at else None,
+            }
+            for row in rows
+        ]
 
     # ------------------------------------------------------------ what is due
 
@@ -336,7 +359,7 @@ class Decider:
             return (await connection.execute(retrainings.select().where(where))).first()
 
 
-def _asked(kind: RetrainingTrigger, reason: str = "what if") -> RetrainingRequested:
+def _asked(kind: RetrainingTrigger, reason: str = "") -> RetrainingRequested:
     return RetrainingRequested(trigger=kind, reason=reason)
 
 

@@ -37,9 +37,9 @@ def register_handlers(
         await auditor.enter([message])
         return await decider.on_drift_detected(message)
 
-    async def on_model_refused(message: Message[ModelRefused]) -> Answer:
+    async def on_model_refused(message: Message[ModelRefused]) -> None:
         await auditor.enter([message])
-        return await decider.on_model_refused(message)
+        await decider.on_model_refused(message)
 
     consumer.on(PredictionServed, monitor.on_predictions_served)
     consumer.on(GenresCorrected, monitor.on_genres_corrected)
