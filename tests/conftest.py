@@ -13,11 +13,12 @@ import structlog
 
 from trending_cli.embedded_kafka import EmbeddedKafka
 from trending_cli.testing import KafkaUnderTest, kafka_under_test
+from trending_shared.testing.collecting import Collector, collector
 
 GIVEN = dict(os.environ)  # as the tests were started, before anything is cleaned
 OURS = re.compile(
-    r"(TRENDING|KAFKA|SCRAPER|CLEANER|FEATURIZER|TRAINER|INFERENCE|MONITOR|OPENAI|WANDB)_.*"
-    r"|.*_API_KEY|KAFKA|STORE_URL|CATALOG_URL|CODE_VERSION|LOG_LEVEL|LOG_FORMAT"
+    r"(TRENDING|KAFKA|SCRAPER|CLEANER|FEATURIZER|TRAINER|INFERENCE|MONITOR|OPENAI|WANDB|OTEL|LOG)_.*"
+    r"|.*_API_KEY|KAFKA|STORE_URL|CATALOG_URL|CODE_VERSION|TRACEPARENT"
 )
 BROKER = pytest.StashKey[str]()
 
@@ -52,6 +53,14 @@ def _logs_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.contextvars.clear_contextvars()
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    """A collector of traces that everything made in this test is told of."""
+    with collector() as found:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", found.address)
+        yield found
 
 
 @pytest.fixture(scope="session")

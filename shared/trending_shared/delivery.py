@@ -17,8 +17,9 @@ batch was handled, postponed or parked. What comes out of a handler is published
     held       a handler found a partition's records unfit (`BatchUnfit`): the partition is put back
                to before this batch and paused; the others go on. It is read again after a restart
 
-Read `Consumer` from `on` to `deliver` first. Beside it, `unhandled` postpones and parks, `progress`
-says how the consumer gets on, and `reading` steps over what Kafka's client can't read.
+Read `Consumer` from `on` to `deliver` first. Beside it, `unhandled` postpones and parks, `outcomes`
+tells what became of each event, `progress` says how the consumer gets on, and `reading` steps over
+what Kafka's client can't read.
 """
 
 import asyncio
@@ -40,12 +41,13 @@ from prometheus_client import CollectorRegistry
 from trending_shared.clock import Clock, SystemClock
 from trending_shared.errors import BatchUnfit, Rejected, Unavailable
 from trending_shared.events import Event
-from trending_shared.logs import log_context
 from trending_shared.messages import Message, Position, decode
+from trending_shared.outcomes import Outcomes
 from trending_shared.progress import DeliveryMetrics, Progress, measure_lag
 from trending_shared.publishing import Publisher
 from trending_shared.reading import Reader
 from trending_shared.topics import RETRY_DELAYS, retry_topic
+from trending_shared.tracing import OFF, Tracing
 from trending_shared.unhandled import OURS, Halted, Unhandled, due_at, waits_until
 
 log = structlog.get_logger()
@@ -74,6 +76,7 @@ class Consumer:
         batch_size: records handled at once.
         dead_letter_limit: dead letters in a row after which the consumer halts.
         delays: pauses before the first, second, … further attempt.
+        tell_handled: whether events that were handled have a line in the log.
     """
 
     def __init__(
@@ -86,6 +89,8 @@ class Consumer:
         dead_letter_limit: int = 100,
         delays: Sequence[timedelta] = RETRY_DELAYS,
         clock: Clock | None = None,
+        tracing: Tracing = OFF,
+        tell_handled: bool = True,
     ) -> None:
         self.service = service
         self.publisher = publisher
@@ -95,6 +100,7 @@ class Consumer:
         self.clock = clock or SystemClock()
         now = self.clock.now()
         self.progress = Progress(started_at=now, last_at=now)
+        self._outcomes = Outcomes(tracing, tell_handled=tell_handled)
         self._unhandled = Unhandled(
             group=service,
             publisher=publisher,
@@ -103,6 +109,7 @@ class Consumer:
             metrics=self.metrics,
             progress=self.progress,
             clock=self.clock,
+            tell=self._outcomes.tell,
         )
         self._routes: dict[type[Event], Route] = {}
         self._resumes: set[asyncio.TimerHandle] = set()
@@ -273,8 +280,9 @@ class Consumer:
                     by_kind.setdefault(type(message.event), []).append(message)
             for kind, messages in by_kind.items():
                 with self.metrics.seconds.labels(kind.topic).time():
-                    rewinds |= await self._handle(kind, messages)
+                    rewinds |= await self._handle(kind, self._outcomes.begin(messages))
         finally:
+            self._outcomes.leave()
             now = self.clock.now()
             self.progress.busy_since, self.progress.last_at = None, now
         return rewinds
@@ -301,12 +309,9 @@ class Consumer:
     async def _whole(self, handle: BatchHandler[Any], messages: Sequence[Message[Any]]) -> None:
         """Handle messages together; on failure find out which of them it was."""
         try:
-            if len(messages) == 1:
-                with log_context(messages[0]):
-                    answer = await _call(handle, messages)
-            else:
-                answer = await _call(handle, messages)
-            await self.publisher.publish(answer or ())
+            with self._outcomes.within(messages):
+                answer = tuple(await _call(handle, messages) or ())
+            await self.publisher.publish(answer)
         except BatchUnfit:
             raise
         except Unavailable as error:
@@ -314,14 +319,14 @@ class Consumer:
                 await self._unhandled.postpone(self._original(message), error)
         except Exception as error:
             if len(messages) == 1:
-                with log_context(messages[0]):
-                    await self._unhandled.set_aside(self._original(messages[0]), error)
+                await self._unhandled.set_aside(self._original(messages[0]), error)
             else:
                 middle = len(messages) // 2
                 await self._whole(handle, messages[:middle])
                 await self._whole(handle, messages[middle:])
         else:
             self._count_handled(messages)
+            self._outcomes.handled([self._original(each) for each in messages], answer)
 
     def _count_handled(self, messages: Sequence[Message[Any]]) -> None:
         self.progress.dead_in_a_row = 0

@@ -7,8 +7,9 @@ binding 1.0.2, and W3C Trace Context level 1.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4, uuid5
@@ -23,6 +24,7 @@ E = TypeVar("E", bound=Event, covariant=True)
 F = TypeVar("F", bound=Event)
 
 NAMESPACE = UUID("5d9a2b0e-8f3c-5e0b-9c39-3f7f2f4b9a11")
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 BY_TYPE: Mapping[str, type[Event]] = {event.type_name(): event for event in EVENTS}
 
 
@@ -44,7 +46,10 @@ class Message(Generic[E]):
 
     `id` is deterministic for everything that follows from something else, so a redelivery leads to
     the same ids and whoever has seen one may ignore it. All messages of one story share
-    `correlation_id`, which is also its trace id.
+    `correlation_id`, which is also its trace id unless whoever began it brought another one.
+
+    `traceparent` is the span that a message was sent or is handled in, and what follows from it
+    takes that along; see `tracing`. It is none in a story that nobody has recorded.
     """
 
     event: E
@@ -55,6 +60,12 @@ class Message(Generic[E]):
     source: str | None = None
     code_version: str | None = None
     position: Position | None = None
+    traceparent: str | None = field(default=None, compare=False)
+
+    @property
+    def trace_id(self) -> str:
+        """32 hex digits."""
+        return self.traceparent[3:35] if self.traceparent else self.correlation_id.hex
 
     def leads_to(self, event: F) -> "Message[F]":
         """The next fact of this story.
@@ -67,6 +78,7 @@ class Message(Generic[E]):
             id=uuid5(NAMESPACE, name),
             correlation_id=self.correlation_id,
             causation_id=self.id,
+            traceparent=self.traceparent,
         )
 
     def headers(self, *, source: str, code_version: str, now: datetime) -> list[tuple[str, bytes]]:
@@ -81,8 +93,9 @@ class Message(Generic[E]):
             "ce_correlationid": str(self.correlation_id),
             "ce_codeversion": code_version,
             "content-type": "application/json",
-            "traceparent": f"00-{self.correlation_id.hex}-{self.id.hex[16:]}-01",
         }
+        if traceparent := self.traceparent or unrecorded(self.correlation_id):
+            values["traceparent"] = traceparent
         if self.causation_id:
             values["ce_causationid"] = str(self.causation_id)
         return [(name, value.encode()) for name, value in values.items()]
@@ -92,14 +105,40 @@ class Message(Generic[E]):
 
 
 def first_message(
-    event: F, *, id: UUID | None = None, correlation_id: UUID | None = None
+    event: F,
+    *,
+    id: UUID | None = None,
+    correlation_id: UUID | None = None,
+    traceparent: str | None = None,
 ) -> Message[F]:
     """Start a story, or join one from outside of Kafka.
 
     A given `id` makes asking twice harmless.
     """
     id = id or uuid4()
-    return Message(event=event, id=id, correlation_id=correlation_id or id)
+    return Message(event=event, id=id, correlation_id=correlation_id or id, traceparent=traceparent)
+
+
+def unrecorded(story: UUID) -> str | None:
+    """The `traceparent` of a story that nobody has recorded so far; none for ids that can't be one.
+
+    Its trace id is the correlation id, and its span id the lower half of that, by which `tracing`
+    knows that there is no such span: whoever records the story first begins its trace.
+    """
+    return read_traceparent(f"00-{story.hex}-{story.hex[16:]}-01")
+
+
+def read_uuid(given: str | None) -> UUID | None:
+    """A UUID as it was given, or none if it isn't one."""
+    try:
+        return UUID(given or "")
+    except ValueError:
+        return None
+
+
+def read_traceparent(given: str | None) -> str | None:
+    """A `traceparent` as it was given, or none if it is of no form that W3C has defined."""
+    return given if given and _TRACEPARENT.fullmatch(given) else None
 
 
 def schema_name(event: type[Event]) -> str:
@@ -156,6 +195,7 @@ def decode(
             source=values.get("ce_source"),
             code_version=values.get("ce_codeversion"),
             position=position,
+            traceparent=read_traceparent(values.get("traceparent")),
         )
     except KeyError as error:
         raise Undecodable(f"header {error.args[0]} is missing") from error

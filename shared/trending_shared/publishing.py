@@ -20,6 +20,7 @@ from trending_shared.errors import BrokerUnavailable, EventTooLarge
 from trending_shared.events import Event, ServiceConfigured
 from trending_shared.messages import Message, first_message
 from trending_shared.settings import KafkaSettings, ServiceSettings, tell_settings
+from trending_shared.tracing import OFF, Tracing
 
 log = structlog.get_logger()
 
@@ -58,8 +59,10 @@ class KafkaPublisher:
         registry: CollectorRegistry,
         clock: Clock | None = None,
         stop_within: timedelta = STOP_WITHIN,
+        tracing: Tracing = OFF,
     ) -> None:
         self._kafka = kafka
+        self._tracing = tracing
         self._stop_within = stop_within
         self._service = service
         self._code_version = code_version
@@ -129,17 +132,20 @@ class KafkaPublisher:
             BrokerUnavailable: Kafka didn't acknowledge all of them in time.
         """
         now = self._clock.now()
-        await self._send(
-            [
-                (
-                    message.event.topic,
-                    message.event.key.encode(),
-                    message.body(),
-                    message.headers(source=self._service, code_version=self._code_version, now=now),
-                )
-                for message in messages
-            ]
-        )
+        with self._tracing.sending(messages) as sent:
+            await self._send(
+                [
+                    (
+                        message.event.topic,
+                        message.event.key.encode(),
+                        message.body(),
+                        message.headers(
+                            source=self._service, code_version=self._code_version, now=now
+                        ),
+                    )
+                    for message in sent
+                ]
+            )
 
     async def ping(self) -> bool:
         """Whether Kafka answers a question within two seconds."""

@@ -127,6 +127,11 @@ class ConsumerSettings(ServiceSettings):
     dead_letter_limit: int = Field(
         default=100, ge=1, description="dead letters in a row that stop the consumer"
     )
+    log_events: bool = Field(
+        default=True,
+        validation_alias="LOG_EVENTS",
+        description="a line for each event; false: for those that weren't handled only",
+    )
 
 
 def read_settings(cls: type[S]) -> S:

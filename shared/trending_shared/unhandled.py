@@ -6,6 +6,7 @@ its own partition moves on. The same headers tell, when it comes back, how often
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import structlog
 from aiokafka import ConsumerRecord as Record
@@ -45,6 +46,20 @@ class Halted(Exception):
     """Too many dead letters in a row; nothing more is taken until a person has looked."""
 
 
+class Tell(Protocol):
+    """Told what becomes of each record; see `Outcomes.tell`."""
+
+    def __call__(
+        self,
+        outcome: str,
+        origin: str,
+        error: Exception | None = None,
+        *,
+        record: Record | None = None,
+        **more: object,
+    ) -> None: ...
+
+
 class Unhandled:
     """Postpones and parks records for one consumer group.
 
@@ -68,7 +83,9 @@ class Unhandled:
         metrics: DeliveryMetrics,
         progress: Progress,
         clock: Clock,
+        tell: Tell,
     ) -> None:
+        self._tell = tell
         self._group = group
         self._publisher = publisher
         self._delays = tuple(delays)
@@ -82,7 +99,6 @@ class Unhandled:
         if isinstance(error, Rejected):
             await self.park(record, error)
         else:
-            log.warning("handler_failed", position=_position(record), exc_info=error)
             await self.postpone(record, error)
 
     async def postpone(self, record: Record, error: Exception) -> None:
@@ -95,11 +111,11 @@ class Unhandled:
         if until and until > self._clock.now() and self._delays:
             await self._wait(record, error, until)
             return
-        attempt = _attempt(record)
+        attempt = attempt_of(record)
         if attempt > len(self._delays):
             await self.park(record, error)
             return
-        origin = _origin(record)
+        origin = origin_of(record)
         delay = self._delays[attempt - 1]
         due = self._clock.now() + delay
         topic = origin.split(":")[0]
@@ -120,12 +136,10 @@ class Unhandled:
             await self.park(record, too_large)
             return
         self._metrics.events.labels(topic, "postponed").inc()
-        log.warning(
-            "event_postponed", origin=origin, attempt=attempt, due=due.isoformat(), **_said(error)
-        )
+        self._tell("postponed", origin, error, record=record, due=due.isoformat())
 
     async def _wait(self, record: Record, error: Exception, until: datetime) -> None:
-        origin = _origin(record)
+        origin = origin_of(record)
         since = _time(record, SINCE) or self._clock.now()
         if until - since > LONGEST_WAIT:
             await self.park(record, error)
@@ -134,7 +148,7 @@ class Unhandled:
             *_foreign_headers(record),
             (UNTIL, _milliseconds(until)),
             (SINCE, _milliseconds(since)),
-            (ATTEMPT, str(_attempt(record)).encode()),
+            (ATTEMPT, str(attempt_of(record)).encode()),
             *_why(error, origin),
         ]
         try:
@@ -143,7 +157,7 @@ class Unhandled:
             await self.park(record, too_large)
             return
         self._metrics.events.labels(origin.split(":")[0], "waiting").inc()
-        log.info("event_waits", origin=origin, until=until.isoformat(), **_said(error))
+        self._tell("waiting", origin, error, record=record, until=until.isoformat())
 
     async def wait_on(self, record: Record, until: datetime) -> None:
         """Have a record that waits for a later time than its topic's delay go on waiting."""
@@ -161,7 +175,7 @@ class Unhandled:
         now = self._clock.now()
         delay = max((d for d in self._delays if d <= until - now), default=min(self._delays))
         await self._publisher.publish_raw(
-            retry_topic(_origin(record).split(":")[0], self._group, delay),
+            retry_topic(origin_of(record).split(":")[0], self._group, delay),
             key=record.key,
             value=record.value,
             headers=[*headers, (DUE, _milliseconds(now + delay))],
@@ -169,11 +183,11 @@ class Unhandled:
 
     async def park(self, record: Record, error: Exception) -> None:
         """Put a record with the dead letters, and what was wrong with it."""
-        origin = _origin(record)
+        origin = origin_of(record)
         topic = origin.split(":")[0]
         dead_letters = dead_letter_topic(topic, self._group)
         foreign = _foreign_headers(record)
-        ours = [(ATTEMPT, str(_attempt(record)).encode()), *_why(error, origin)]
+        ours = [(ATTEMPT, str(attempt_of(record)).encode()), *_why(error, origin)]
         try:
             await self._publisher.publish_raw(
                 dead_letters, key=record.key, value=record.value, headers=[*foreign, *ours]
@@ -185,7 +199,7 @@ class Unhandled:
             await self._publisher.publish_raw(
                 dead_letters, key=key, value=None, headers=[*small[:_MOST_HEADERS], *ours]
             )
-        self._count_parked(topic, origin, error)
+        self._count_parked(origin, error, record)
 
     async def park_unreadable(self, position: Position) -> None:
         """Park what even Kafka's client can't read, by its position."""
@@ -196,19 +210,18 @@ class Unhandled:
             value=None,
             headers=_why(error, str(position)),
         )
-        self._count_parked(position.topic, str(position), error)
+        self._count_parked(str(position), error, None)
 
-    def _count_parked(self, topic: str, origin: str, error: Exception) -> None:
-        if isinstance(error, Declined):
-            self._metrics.events.labels(topic, "declined").inc()
-            log.info("event_declined", origin=origin, **_said(error))
+    def _count_parked(self, origin: str, error: Exception, record: Record | None) -> None:
+        outcome = "declined" if isinstance(error, Declined) else "parked"
+        self._metrics.events.labels(origin.split(":")[0], outcome).inc()
+        self._tell(outcome, origin, error, record=record)
+        if outcome == "declined":
             return
-        self._metrics.events.labels(topic, "parked").inc()
-        log.error("event_parked", origin=origin, **_said(error))
         self._progress.dead_in_a_row += 1
         dead = self._progress.dead_in_a_row
         if dead >= self._dead_letter_limit:
-            last = _said(error)["reason"]
+            last = what_was_said(error)["reason"]
             self._progress.halted = f"{dead} dead letters in a row, last: {last}"
             self._metrics.halted.set(1)
             log.critical("consumer_halted", reason=self._progress.halted)
@@ -234,12 +247,14 @@ def _milliseconds(time: datetime) -> bytes:
     return str(int(time.timestamp() * 1000)).encode()
 
 
-def _attempt(record: Record) -> int:
+def attempt_of(record: Record) -> int:
+    """The number of the attempt that a record is at, from 1."""
     text = _header(record, ATTEMPT)
     return int(text) if text and text.isdigit() else 1
 
 
-def _origin(record: Record) -> str:
+def origin_of(record: Record) -> str:
+    """Where a record first lay, as topic:partition:offset."""
     return _header(record, ORIGIN) or _position(record)
 
 
@@ -259,14 +274,15 @@ def _foreign_headers(record: Record) -> list[tuple[str, bytes]]:
     return [(key, value or b"") for key, value in record.headers if key not in OURS]
 
 
-def _said(error: Exception) -> dict[str, str]:
+def what_was_said(error: Exception) -> dict[str, str]:
+    """An error's reason and detail, as they are told."""
     reason = error.reason if isinstance(error, TrendingError) else type(error).__name__
     detail = str(error).encode(errors="replace")[:_MAX_DETAIL].decode(errors="replace")
     return {"reason": reason, "detail": detail}
 
 
 def _why(error: Exception, origin: str) -> list[tuple[str, bytes]]:
-    said = _said(error)
+    said = what_was_said(error)
     return [
         (REASON, said["reason"].encode()),
         (DETAIL, said["detail"].encode()),

@@ -18,6 +18,7 @@ from trending_shared.probes import Check, describe_process, probe_routes
 from trending_shared.publishing import KafkaPublisher, configured
 from trending_shared.settings import ConsumerSettings, KafkaSettings, ServiceSettings
 from trending_shared.topics import TopicSpec, ensure_topics, group_topics, topic_spec
+from trending_shared.tracing import OFF, Tracing
 
 log = structlog.get_logger()
 
@@ -53,11 +54,17 @@ class Base:
     clock: Clock
     publisher: KafkaPublisher
     consumer: Consumer
+    tracing: Tracing = OFF
 
     @classmethod
     def of(cls, service: str, settings: ConsumerSettings) -> Self:
-        """One publisher and one consumer, named after the service."""
+        """One publisher and one consumer, named after the service.
+
+        Raises:
+            SettingInvalid: a variable of OpenTelemetry's can't be used.
+        """
         registry, clock = CollectorRegistry(), SystemClock()
+        tracing = Tracing(service, code_version=settings.code_version)
         describe_process(registry, service=service, code_version=settings.code_version)
         publisher = KafkaPublisher(
             settings.kafka,
@@ -65,6 +72,7 @@ class Base:
             code_version=settings.code_version,
             registry=registry,
             clock=clock,
+            tracing=tracing,
         )
         consumer = Consumer(
             service=service,
@@ -73,8 +81,10 @@ class Base:
             batch_size=settings.batch_size,
             dead_letter_limit=settings.dead_letter_limit,
             clock=clock,
+            tracing=tracing,
+            tell_handled=settings.log_events,
         )
-        return cls(settings, registry, clock, publisher, consumer)
+        return cls(settings, registry, clock, publisher, consumer, tracing)
 
 
 def worker_app(
@@ -106,6 +116,7 @@ def worker_app(
         specs += [*topics, *group_topics(consumer.consumes, consumer.service, consumer.delays)]
         await ensure_topics(specs, kafka.connection, kafka.replication_factor)
         async with AsyncExitStack() as stack:
+            stack.enter_context(base.tracing)
             await stack.enter_async_context(base.publisher)
             await base.publisher.publish(
                 [configured(consumer.service, base.settings, consumer.consumes, produces)]
