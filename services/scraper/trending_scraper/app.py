@@ -49,6 +49,7 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
         page_timeout=settings.page_timeout,
+        tracing=base.tracing,
     )
     store = ObjectStore.at(settings.store)
     scraper = Scraper(

@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus, urldefrag, urlencode, urljoin
 
 import aiohttp
 import stamina
+from opentelemetry.trace import SpanKind
 from yarl import URL
 
 from trending_scraper.addresses import AddressForbidden, Guard, HostNotAllowed, authority
@@ -27,6 +28,7 @@ from trending_scraper.sources.base import (
 )
 from trending_shared.clock import Clock
 from trending_shared.errors import Declined, Rejected
+from trending_shared.tracing import OFF, Tracing, fail
 
 MAX_BODY = 2 * 1024 * 1024  # bytes, as it travels and decoded; film pages have a tenth of it
 MAX_HEADER = 32 * 1024  # bytes a line; some sites' policies of their content are long
@@ -167,8 +169,10 @@ class HttpFetcher:
         connect_timeout: timedelta = timedelta(seconds=5),
         read_timeout: timedelta = timedelta(seconds=15),
         page_timeout: timedelta = timedelta(seconds=60),
+        tracing: Tracing = OFF,
     ) -> None:
         self._guard = guard
+        self._tracing = tracing
         self._pacing = pacing
         self._clock = clock
         self._headers = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "gzip"}
@@ -326,13 +330,24 @@ class HttpFetcher:
             if request.permit:
                 await asyncio.to_thread(request.permit)
             began = self._clock.now()
-            async with self._session.get(
-                wire_address(request),
-                headers={**request.headers, **conditions},
-                allow_redirects=False,
-            ) as response:
-                read = response.status == 200
-                body = await read_body(request.url, response, wanted) if read else b""
+            address = URL(request.url)  # without what isn't to be seen
+            asked = {
+                "http.request.method": "GET",
+                "server.address": address.host or "",
+                "server.port": address.port or 0,
+                "url.full": str(address.with_user(None)),
+            }
+            with self._tracing.span("GET", asked, kind=SpanKind.CLIENT) as span:
+                async with self._session.get(
+                    wire_address(request),
+                    headers={**request.headers, **conditions},
+                    allow_redirects=False,
+                ) as response:
+                    span.set_attribute("http.response.status_code", response.status)
+                    read = response.status == 200
+                    body = await read_body(request.url, response, wanted) if read else b""
+                if response.status >= 400:
+                    fail(span, str(response.status))
             return Answer(
                 url=request.url,
                 status=response.status,

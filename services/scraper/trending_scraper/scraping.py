@@ -6,8 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import structlog
-
 from trending_scraper.authors import Authors
 from trending_scraper.fetches import Fetch, Fetches
 from trending_scraper.fetching import Fetcher, Known
@@ -28,10 +26,9 @@ from trending_shared.events import (
     SignalScraped,
     TitleScraped,
 )
+from trending_shared.logs import note
 from trending_shared.messages import Message
 from trending_shared.publishing import MAX_RECORD
-
-log = structlog.get_logger()
 
 LARGEST_EVENT = MAX_RECORD - 4096  # leaves room for key and headers
 
@@ -87,13 +84,7 @@ class Scraper:
         except TrendingError as error:
             label = source.name if source else "unknown"
             self._metrics.pages.labels(label, error.reason).inc()
-            log.warning(
-                "page_not_scraped",
-                source=job.source,
-                url=job.url,
-                reason=error.reason,
-                detail=str(error),
-            )
+            note(source=job.source, url=job.url)
             raise
 
     async def _scrape(self, source: Source, message: Message[ScrapeJob]) -> list[Message[Any]]:
@@ -131,7 +122,7 @@ class Scraper:
             # Last of all, so that a page is only taken as known if there was nothing wrong with it.
             fetch = Fetch.of(message.id, job, page, fetched)
             await asyncio.to_thread(self._fetches.keep, job, fetch)
-        self._log_and_count(source.name, job, fetched, following, again=kept is not None)
+        self._note_and_count(source.name, job, fetched, following, again=kept is not None)
         return following
 
     def _look_back(self, message: Message[ScrapeJob]) -> tuple[Fetch | None, FetchedPage | None]:
@@ -154,9 +145,7 @@ class Scraper:
 
     def _unchanged(self, job: ScrapeJob, page: Page, fetched: FetchedPage) -> PageUnchanged:
         self._metrics.pages.labels(job.source, "unchanged").inc()
-        log.info(
-            "page_unchanged", source=job.source, url=job.url, since=page.fetched_at.isoformat()
-        )
+        note(source=job.source, url=job.url, since=page.fetched_at.isoformat())
         return PageUnchanged(
             source=job.source,
             url=job.url,
@@ -214,7 +203,7 @@ class Scraper:
             }
         )
 
-    def _log_and_count(
+    def _note_and_count(
         self,
         source: str,
         job: ScrapeJob,
@@ -236,16 +225,14 @@ class Scraper:
         }
         for kind, count in counts.items():
             self._metrics.records.labels(source, kind).inc(count)
-        log.info(
-            "page_scraped",
+        note(
             source=source,
             url=job.url,
             page=job.page,
             bytes=len(fetched.body),
-            seconds=round(fetched.seconds, 3),
+            fetched=round(fetched.seconds, 3),
             waited=round(fetched.waited, 3),
             again=again,
-            **{f"{kind}s": count for kind, count in counts.items() if count},
         )
 
 
