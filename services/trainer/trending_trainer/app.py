@@ -29,6 +29,7 @@ def create_app(settings: TrainerSettings | None = None) -> WorkerApp:
         clock=base.clock,
         attempts=settings.attempts,
         logs=settings.home / "trainer",
+        tracing=base.tracing,
     )
     follower = Follower(
         registry=ModelRegistry(store),

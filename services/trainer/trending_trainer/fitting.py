@@ -28,11 +28,13 @@ from trending_shared.events import ModelPromoted, ModelRefused, ModelRegistered
 from trending_shared.features import RECIPE
 from trending_shared.genres import GENRES
 from trending_shared.logs import configure_logs
+from trending_shared.messages import read_traceparent
 from trending_shared.onnx_models import ModelUnusable, load_bundle
 from trending_shared.registry import CHAMPION, ModelRegistry, Pointer
 from trending_shared.settings import read_settings
 from trending_shared.sources import read_catalogue
 from trending_shared.storage import ObjectStore
+from trending_shared.tracing import OFF, TRACEPARENT, Tracing
 from trending_trainer.bundling import Ancestry, Made, in_eight_bits, make_bundle
 from trending_trainer.families import family
 from trending_trainer.promotion import Candidate, Champion, Limits, judge
@@ -97,8 +99,10 @@ class Fitting:
         split: Split = "title",
         recipe: str = RECIPE,
         studies: Studies | None = None,
+        tracing: Tracing = OFF,
     ) -> None:
         self._store = store
+        self._tracing = tracing
         self._studies = studies
         self._registry = ModelRegistry(store)
         self._families = families
@@ -131,7 +135,8 @@ class Fitting:
             )
         # Chosen without a look at the test titles, so that what they say of it stays unbiased.
         best = max(made, key=lambda one: one.validation_f1)
-        verdict = self._decide(request, best)
+        with self._tracing.span("judge"):
+            verdict = self._decide(request, best)
         if isinstance(verdict, ModelPromoted):
             return Outcome(registered=registered, promoted=verdict)
         return Outcome(registered=registered, refused=verdict)
@@ -193,13 +198,14 @@ class Fitting:
         baselines = {"the most frequent genre": macro_f1(most_frequent(titles))}
         ready = []
         for name in self._families:
-            fitted = fit_family(
-                family(name, encode=self._encode, workspace=workspace),
-                titles,
-                workspace,
-                tuned[name].params if name in tuned else None,
-                tell=partial(_tell, name),
-            )
+            with self._tracing.span(f"fit {name}"):
+                fitted = fit_family(
+                    family(name, encode=self._encode, workspace=workspace),
+                    titles,
+                    workspace,
+                    tuned[name].params if name in tuned else None,
+                    tell=partial(_tell, name),
+                )
             one = ready_alone(fitted, titles)
             log.info("family_fitted", family=name, seconds=round(fitted.seconds, 1))
             if name == BASELINE:
@@ -424,6 +430,7 @@ def main(run_id: UUID, number: int, parent: int) -> None:
         parent=parent,
     )
     threading.Thread(target=beat, daemon=True).start()
+    tracing = Tracing("trainer-fit", code_version=settings.code_version)
     fitting = Fitting(
         store,
         families=settings.families,
@@ -440,8 +447,11 @@ def main(run_id: UUID, number: int, parent: int) -> None:
         terms=terms_of(settings),
         code_version=settings.code_version,
         studies=Studies(store) if settings.tuned else None,
+        tracing=tracing,
     )
-    runs.end(run_id, fitting.run(request, runs.workspace(run_id)))
+    started_in = read_traceparent(os.environ.get(TRACEPARENT))
+    with tracing, tracing.span("fit", {"trending.run_id": str(run_id)}, parent=started_in):
+        runs.end(run_id, fitting.run(request, runs.workspace(run_id)))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ class Request(Frozen):
     correlation_id: UUID
     dataset_id: str | None = None
     reason: str
+    traceparent: str | None = None
 
     @classmethod
     def of(cls, message: Message[TrainingRequested]) -> "Request":
@@ -55,6 +56,7 @@ class Request(Frozen):
             correlation_id=message.correlation_id,
             dataset_id=message.event.dataset_id,
             reason=message.event.reason,
+            traceparent=message.traceparent,
         )
 
 
@@ -87,6 +89,7 @@ class Outcome(Frozen):
             event=TrainingRequested(reason=request.reason, dataset_id=request.dataset_id),
             id=request.run_id,
             correlation_id=request.correlation_id,
+            traceparent=request.traceparent,
         )
         facts = [*self.registered, self.promoted, self.refused]
         return [cause.leads_to(fact) for fact in facts if fact is not None]

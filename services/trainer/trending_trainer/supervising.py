@@ -18,6 +18,7 @@ from trending_shared.clock import Clock
 from trending_shared.errors import Rejected, Unavailable
 from trending_shared.events import ModelRefused
 from trending_shared.publishing import Publisher
+from trending_shared.tracing import OFF, TRACEPARENT, Tracing, current_traceparent, fail
 from trending_trainer.metrics import TrainerMetrics
 from trending_trainer.runs import Attempt, Outcome, Request, Runs
 
@@ -52,6 +53,7 @@ class Supervisor:
         logs: Path,
         command: Sequence[str] = FIT,
         look_again: float = 1.0,
+        tracing: Tracing = OFF,
     ) -> None:
         self._runs = runs
         self._publisher = publisher
@@ -61,6 +63,7 @@ class Supervisor:
         self._logs = logs
         self._command = tuple(command)
         self._look_again = look_again
+        self._tracing = tracing
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._wake = asyncio.Event()
 
@@ -142,8 +145,14 @@ class Supervisor:
         log.info("fit_started", run_id=str(run_id), attempt=attempt.number)
         give_up = self._runs.release
         try:
-            with self._metrics.seconds.time():
+            told = {"trending.run_id": str(run_id), "trending.attempt": attempt.number}
+            with (
+                self._metrics.seconds.time(),
+                self._tracing.span(f"train {MODEL}", told, parent=request.traceparent) as span,
+            ):
                 status = await self._fit(run_id, attempt)
+                if status:
+                    fail(span, f"status {status}")
         except asyncio.CancelledError:
             give_up = self._runs.withdraw
             raise
@@ -166,6 +175,7 @@ class Supervisor:
                     str(run_id),
                     str(attempt.number),
                     str(os.getpid()),
+                    env=os.environ | {TRACEPARENT: current_traceparent() or ""},
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
