@@ -57,6 +57,7 @@ from trending_shared.registry import ModelRegistry
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
 from trending_shared.topics import ensure_topics, topic_spec
+from trending_shared.tracing import Tracing
 from trending_shared.walk import watching
 
 log = structlog.get_logger()
@@ -80,6 +81,7 @@ def create_app(
     """
     settings = settings or read_settings(InferenceSettings)
     registry, clock = CollectorRegistry(), clock or SystemClock()
+    tracing = Tracing("inference", code_version=settings.code_version)
     metrics = InferenceMetrics(registry)
     describe_process(registry, service="inference", code_version=settings.code_version)
     metrics.llm_budget.set(settings.llm_day_usd)
@@ -91,6 +93,7 @@ def create_app(
             code_version=settings.code_version,
             registry=registry,
             clock=clock,
+            tracing=tracing,
         )
     if catalog is None:
         catalog = own_catalog = Catalog(settings.catalog)
@@ -152,6 +155,7 @@ def create_app(
             at_once=settings.llm_at_once,
             predictor=predictor,
             metrics=metrics,
+            tracing=tracing,
         ),
         jobs=Jobs(
             watch or partial(watching, settings.kafka),
@@ -169,6 +173,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
+            stack.enter_context(tracing)
             if kafka:
                 specs = [
                     topic_spec(kind, partitions=settings.kafka.partitions) for kind in PRODUCES
@@ -215,6 +220,8 @@ def create_app(
         Edge,
         access=gateway.access,
         metrics=metrics,
+        tracing=tracing,
+        tell_answered=settings.log_requests,
         answered_here={("POST", "/v1/genres"): answer_genres},
     )
     app.state.jobs = gateway.jobs

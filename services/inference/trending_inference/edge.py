@@ -1,5 +1,5 @@
-"""What happens to every request, whatever it asks: an id, who asks, limits, headers, counts, one
-last net.
+"""What happens to every request, whatever it asks: an id, who asks, limits, headers, counts, a line
+in the log, a span, one last net.
 """
 
 import re
@@ -9,6 +9,7 @@ from time import perf_counter
 from uuid import uuid4
 
 import structlog
+from opentelemetry.trace import Span, SpanKind
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,11 +18,16 @@ from structlog.contextvars import bind_contextvars, bound_contextvars
 from trending_inference.access import Access
 from trending_inference.metrics import InferenceMetrics
 from trending_inference.problems import Problem, answer_to, problem_response
+from trending_inference.recording import correlation_id
 from trending_shared.api_keys import ANONYMOUS
+from trending_shared.messages import read_traceparent, unrecorded
+from trending_shared.tracing import OFF, Tracing, fail
 
 log = structlog.get_logger()
 
 MAX_BODY = 1024 * 1024  # bytes
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_ASKED_BY_MACHINES = frozenset({"/healthz", "/readyz", "/metrics"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # Strict-Transport-Security is missing: it is for whoever speaks TLS before us, and without TLS
 # browsers must ignore it (RFC 6797, 7.2).
@@ -66,7 +72,10 @@ class Edge:
     A body is counted while it is read, so a caller that announces no length, or a false one, gets
     no further than one that does.
 
+    A caller's `traceparent` is taken over; without one the trace's id follows from the request's.
+
     Args:
+        tell_answered: whether requests that were answered have a line in the log; others always do.
         answered_here: by method and path, what gives the JSON of an answer without the app.
     """
 
@@ -76,22 +85,37 @@ class Edge:
         *,
         access: Access,
         metrics: InferenceMetrics,
+        tracing: Tracing,
+        tell_answered: bool,
         answered_here: Mapping[tuple[str, str], Endpoint],
     ) -> None:
         self._app = app
         self._access = access
         self._metrics = metrics
+        self._tracing = tracing
+        self._tell_answered = tell_answered
         self._answered_here = answered_here
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = perf_counter()
         headers = Headers(scope=scope)
         request_id = _request_id(headers.get("x-request-id"))
-        state = scope.setdefault("state", {})
-        state["request_id"] = request_id
+        scope.setdefault("state", {})["request_id"] = request_id
+        tracing = OFF if scope["path"] in _ASKED_BY_MACHINES else self._tracing
+        parent = read_traceparent(headers.get("traceparent"))
+        if parent is None and tracing.on:
+            parent = unrecorded(correlation_id(request_id))
+        with tracing.span("request", kind=SpanKind.SERVER, parent=parent) as span:
+            await self._answer(scope, receive, send, headers, span)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, headers: Headers, span: Span
+    ) -> None:
+        started = perf_counter()
+        state = scope["state"]
+        request_id = state["request_id"]
         endpoint = self._answered_here.get((scope["method"], scope["path"]))
         status = 0
         read = 0
@@ -139,9 +163,35 @@ class Edge:
                     if not status:  # else the server breaks off what was begun
                         await response(scope, receive, stamped)
         finally:
+            seconds = perf_counter() - started
             route = scope["path"] if endpoint else _route(scope)
             self._metrics.requests.labels(route, str(status or 499)).inc()
-            self._metrics.request_seconds.labels(route).observe(perf_counter() - started)
+            self._metrics.request_seconds.labels(route).observe(seconds)
+            self._tell(scope, route, status or 499, seconds, span)
+
+    def _tell(self, scope: Scope, route: str, status: int, seconds: float, span: Span) -> None:
+        """Tell of a request that has ended; status 499 is that of one whose caller is gone."""
+        state = scope["state"]
+        method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+        if span.is_recording():
+            span.update_name(f"{method} {route}")
+            span.set_attribute("http.request.method", method)
+            span.set_attribute("http.route", route)
+            span.set_attribute("http.response.status_code", status)
+            if status >= 500:
+                fail(span, str(status))
+        if status < 400 and (not self._tell_answered or route in _ASKED_BY_MACHINES):
+            return
+        log.info(
+            "request_answered",
+            method=method,
+            route=route,
+            status=status,
+            seconds=round(seconds, 5),
+            request_id=state["request_id"],
+            caller=state.get("caller", ANONYMOUS),
+            trace_id=correlation_id(state["request_id"]).hex,
+        )
 
 
 async def _send(body: bytes, request_id: str, send: Send) -> None:

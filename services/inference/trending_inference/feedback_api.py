@@ -26,6 +26,7 @@ from trending_shared.api_keys import ANONYMOUS
 from trending_shared.events import GenresCorrected
 from trending_shared.features import RECIPE, RECIPES, compose_text, text_hash
 from trending_shared.messages import NAMESPACE, Message
+from trending_shared.tracing import current_traceparent
 
 log = structlog.get_logger()
 
@@ -94,6 +95,7 @@ def feedback_routes() -> APIRouter:
             event=corrected,
             id=feedback_id,
             correlation_id=correlation_id(request_id),
+            traceparent=current_traceparent(),
             causation_id=UUID(about.prediction_id) if about.prediction_id else None,
         )
         await gateway.recorder.publish([message])

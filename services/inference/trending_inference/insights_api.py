@@ -33,6 +33,7 @@ from trending_shared.events import InsightServed, Trial
 from trending_shared.features import RECIPES, text_hash
 from trending_shared.messages import Message
 from trending_shared.prompts import Prompt
+from trending_shared.tracing import current_traceparent
 
 REVIEWS = 20  # of a title, the newest; more than find room in the evidence
 EXAMPLES: dict[str, Any] = {
@@ -266,6 +267,7 @@ def _insight_served(
         event=served,
         id=answer.insight_id,
         correlation_id=correlation_id(request_id),
+        traceparent=current_traceparent(),
         causation_id=answer.prediction_id,
     )
 

@@ -16,6 +16,7 @@ from trending_shared.events import PredictionServed, Trial
 from trending_shared.features import text_hash
 from trending_shared.messages import NAMESPACE, Message, first_message
 from trending_shared.publishing import Publisher
+from trending_shared.tracing import current_traceparent
 
 log = structlog.get_logger()
 
@@ -44,6 +45,7 @@ def predictions_served(
         shadow_of: the predictions that were told instead of these.
     """
     trials: Sequence[Trial | None] = [trial] * len(texts)
+    story, traceparent = correlation_id(request_id), current_traceparent()
     if trial and shadow_of:
         trials = [trial.model_copy(update={"shadow_of": str(told)}) for told in shadow_of]
     return [
@@ -64,7 +66,8 @@ def predictions_served(
                 trial=mine,
             ),
             id=verdict.prediction_id,
-            correlation_id=correlation_id(request_id),
+            correlation_id=story,
+            traceparent=traceparent,
         )
         for verdict, title_id, text, mine in zip(verdicts, title_ids, texts, trials, strict=True)
     ]
@@ -151,7 +154,12 @@ def _tell(new: Sequence[Recording], error: TrendingError | None) -> None:
 
 
 def correlation_id(request_id: str) -> UUID:
-    """A request's id as a UUID; one that isn't a UUID always gives the same one."""
+    """The story of a request: the trace that we are in, or else its id as a UUID.
+
+    An id that isn't a UUID always gives the same one.
+    """
+    if traceparent := current_traceparent():
+        return UUID(traceparent[3:35])
     try:
         return UUID(request_id)
     except ValueError:

@@ -81,6 +81,10 @@ class InferenceSettings(ServiceSettings):
     texts_per_minute: int = Field(
         default=6000, ge=MAX_ITEMS, description="to predict from, of each key or address"
     )
+    log_requests: bool = Field(
+        default=True,
+        description="a line for each request; false: for those with a status of 400 or more only",
+    )
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(
         default=None,

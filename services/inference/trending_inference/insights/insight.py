@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any, Literal
 
 import structlog
+from opentelemetry.trace import SpanKind
 
 from trending_inference.admission import Overloaded
 from trending_inference.browsing import Story
@@ -27,6 +28,7 @@ from trending_shared.api_keys import ANONYMOUS
 from trending_shared.errors import StoreUnavailable
 from trending_shared.features import compose_text
 from trending_shared.prompts import Prompt
+from trending_shared.tracing import Tracing, fail
 
 log = structlog.get_logger()
 
@@ -107,6 +109,7 @@ class Insights:
         at_once: int,
         predictor: Predictor,
         metrics: InferenceMetrics,
+        tracing: Tracing,
     ) -> None:
         """Connect; nothing is asked yet.
 
@@ -124,6 +127,7 @@ class Insights:
         self._at_once = at_once
         self._predictor = predictor
         self._metrics = metrics
+        self._tracing = tracing
         for outcome in ("answered", *(failure.kind for failure in LlmFailed.__subclasses__())):
             metrics.llm_calls.labels(outcome)  # from 0, so that the first is a rise
         self._flights: Flights[Asked] = Flights()
@@ -265,12 +269,22 @@ class Insights:
         """One call, counted; of a failure nothing but its kind is told."""
         started = perf_counter()
         reply: Reply | LlmFailed
-        try:
-            reply = await llm.ask(messages, sampling, within=timedelta(seconds=seconds))
-        except LlmFailed as error:
-            reply = error
-            status = error.status if isinstance(error, LlmDenied) else None
-            log.warning("llm_failed", reason=error.kind, status=status)
+        asked = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",  # whose API it is; the server may be anybody's
+            "gen_ai.request.model": llm.model,
+        }
+        with self._tracing.span(f"chat {llm.model}", asked, kind=SpanKind.CLIENT) as span:
+            try:
+                reply = await llm.ask(messages, sampling, within=timedelta(seconds=seconds))
+            except LlmFailed as error:
+                reply = error
+                fail(span, error.kind)
+                status = error.status if isinstance(error, LlmDenied) else None
+                log.warning("llm_failed", reason=error.kind, status=status)
+            if reply.usage:
+                span.set_attribute("gen_ai.usage.input_tokens", reply.usage.prompt_tokens)
+                span.set_attribute("gen_ai.usage.output_tokens", reply.usage.completion_tokens)
         outcome = reply.kind if isinstance(reply, LlmFailed) else "answered"
         self._metrics.llm_seconds.observe(perf_counter() - started)
         self._metrics.llm_calls.labels(outcome).inc()
