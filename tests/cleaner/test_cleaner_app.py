@@ -13,6 +13,7 @@ from trending_shared.events import (
     RecordRejected,
     ReviewCleaned,
     ReviewScraped,
+    ServiceConfigured,
     SignalCleaned,
     SignalScraped,
     TitleCleaned,
@@ -34,7 +35,8 @@ def test_the_cleaner_says_what_travels_in_and_out(tmp_path: Path) -> None:
         *(PageFetched, PageUnchanged),
     }
     assert set(app.produces) == {
-        *(TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, RecordRejected)
+        ServiceConfigured,
+        *(TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, RecordRejected),
     }
 
 

@@ -31,6 +31,7 @@ from trending_shared.events import (
     DayCount,
     FeaturesComputed,
     ReviewCleaned,
+    ServiceConfigured,
     SignalCleaned,
     TitleCleaned,
     TitleMerged,
@@ -315,7 +316,7 @@ async def test_the_app_is_built_without_loading_or_connecting(tmp_path: Path) ->
 
     app = create_app(FeaturizerSettings(trending_home=tmp_path), load=load)
     assert app.consumer.consumes == EVENTS
-    assert app.produces == (FeaturesComputed, DatasetPublished)
+    assert app.produces == (FeaturesComputed, DatasetPublished, ServiceConfigured)
     assert app.consumer.batch_size == 256
 
 

@@ -17,6 +17,7 @@ from trending_shared.events import (
     PageUnchanged,
     ReviewScraped,
     ScrapeJob,
+    ServiceConfigured,
     SignalScraped,
     TitleScraped,
 )
@@ -42,6 +43,7 @@ def test_the_scraper_says_what_travels_in_and_out(tmp_path: Path) -> None:
     assert app.consumer.service == "scraper"
     assert set(app.consumer.consumes) == {ScrapeJob}
     assert set(app.produces) == {
+        ServiceConfigured,
         TitleScraped,
         ReviewScraped,
         FactsScraped,

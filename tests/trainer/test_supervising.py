@@ -21,6 +21,7 @@ from trending_shared.events import (
     ModelPromoted,
     ModelRefused,
     ModelRegistered,
+    ServiceConfigured,
     TrainingRequested,
 )
 from trending_shared.messages import Message, first_message
@@ -424,4 +425,4 @@ async def test_a_request_that_comes_after_its_run_opens_nothing(house: House) ->
 async def test_the_app_is_built_without_connecting(tmp_path: Path) -> None:
     app = create_app(TrainerSettings(trending_home=tmp_path))
     assert app.consumer.consumes == (TrainingRequested,)
-    assert app.produces == (ModelRegistered, ModelPromoted, ModelRefused)
+    assert app.produces == (ModelRegistered, ModelPromoted, ModelRefused, ServiceConfigured)
