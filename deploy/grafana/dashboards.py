@@ -408,6 +408,32 @@ def model_quality() -> Dashboard:
                 unit="cps",
             ),
             graph(
+                "Macro-F1 of the last window",
+                "By the model's own confidence, with its 95 % interval, and by labels.",
+                Series(
+                    "max by (bound) (trending_monitor_estimated_macro_f1_ratio)",
+                    "estimated {{bound}}",
+                ),
+                Series(
+                    "max by (labels) (trending_monitor_measured_macro_f1_ratio)",
+                    "by {{labels}}",
+                ),
+                unit="percentunit",
+                most=1,
+                runbook="DriftSustained",
+            ),
+            graph(
+                "Estimates and labels",
+                "Comparisons in a week; one in twenty disagrees by chance. People correct what is "
+                "wrong, so `feedback` disagrees more often.",
+                Series(
+                    "sum by (labels, verdict) (increase(trending_monitor_checks_total[7d]))",
+                    "{{labels}}: {{verdict}}",
+                ),
+                unit="short",
+                runbook="EstimatesWrong",
+            ),
+            graph(
                 "Predictions corrected",
                 "By people, in a day. A rise after a promotion doubts the new model.",
                 Series("sum(increase(trending_monitor_corrections_total[1d]))", "corrections"),
@@ -550,7 +576,7 @@ def drift() -> Dashboard:
                 "In the last window.",
                 Series(
                     "count(feature:trending_monitor_drift_score:max"
-                    " > on () group_left max(trending_monitor_drift_threshold)) or vector(0)",
+                    " > on (feature) feature:trending_monitor_drift_threshold:max) or vector(0)",
                     "drifted",
                 ),
                 unit="none",
@@ -576,11 +602,54 @@ def drift() -> Dashboard:
             ),
             graph(
                 "Drift by feature",
-                "Population stability index of the last window; 0.1 is some, 0.25 much.",
-                Series("feature:trending_monitor_drift_score:max", "{{feature}}"),
-                Series("max(trending_monitor_drift_threshold)", "threshold"),
+                "Population stability index of the last window, as a share of the feature's own "
+                "threshold; from 1 on it drifted.",
+                Series(
+                    "feature:trending_monitor_drift_score:max"
+                    " / on (feature) feature:trending_monitor_drift_threshold:max",
+                    "{{feature}}",
+                ),
                 unit="none",
+                bad_from=1,
                 runbook="Drift",
+            ),
+            graph(
+                "Windows in a row",
+                "The champion's last ones that give the same cause to train anew.",
+                Series("max by (trigger) (trending_monitor_windows_in_a_row)", "{{trigger}}"),
+                unit="none",
+                runbook="DriftSustained",
+            ),
+            graph(
+                "Retraining decisions",
+                "In a day, by what gave cause; `trending retrain why` has the reasons.",
+                Series(
+                    "sum by (trigger, decision)"
+                    " (increase(trending_monitor_retraining_decisions_total[1d]))",
+                    "{{trigger}}: {{decision}}",
+                ),
+                unit="short",
+                runbook="DriftSustained",
+            ),
+            number(
+                "Trainings left",
+                "Of the budget, in its period.",
+                Series("max(trending_monitor_retraining_budget_left)", "left"),
+                unit="none",
+                runbook="RetrainingBudgetSpent",
+            ),
+            number(
+                "Since a training was decided",
+                "The last one, and the one that nothing has come of yet.",
+                Series(
+                    "time() - max(trending_monitor_last_training_timestamp_seconds > 0)", "decided"
+                ),
+                Series(
+                    "time() - max(trending_monitor_training_pending_timestamp_seconds > 0)",
+                    "under way",
+                ),
+                unit="s",
+                runbook="TrainingUnheardOf",
             ),
             graph(
                 "Windows by verdict",
