@@ -1,6 +1,7 @@
 """`trending demo`: one command from an empty folder to a promoted model that answers over HTTP."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -15,10 +16,11 @@ from aiokafka.errors import KafkaError
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from trending_cli import clients
+from trending_cli import clients, demo_drift
 from trending_cli.house import House, empty, end_on_sigterm, running_house
 from trending_cli.jobs import publish_job
-from trending_cli.output import Exit, console, errors, print_json, print_table, shown, tell
+from trending_cli.observing import PrometheusMissing, find_prometheus
+from trending_cli.output import Exit, console, errors, fail, print_json, print_table, shown, tell
 from trending_cli.ports import HOST, free_ports
 from trending_cli.processes import ServiceDied
 from trending_shared.errors import ModelNotFound, TrendingError
@@ -74,6 +76,13 @@ def demo(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Empty that folder first.")] = False,
     exit: Annotated[bool, typer.Option("--exit", help="Stop when the demo has shown all.")] = False,
+    drift: Annotated[
+        bool,
+        typer.Option("--drift", help="Then let titles in another language come, and look on."),
+    ] = False,
+    worse: Annotated[
+        bool, typer.Option("--worse", help="The same, but their genres are told wrongly.")
+    ] = False,
     port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.")] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Progress on stderr, last line one JSON object.")
@@ -82,8 +91,12 @@ def demo(
     """Walk the whole house: a film site is scraped, cleaned, learned from, and served.
 
     Starts Kafka, a film site of our own and the six services, publishes one scrape job, waits for
-    the model it leads to, and shows what the gateway answers.
+    the model it leads to, and shows what the gateway answers. With --drift the site then gets
+    titles in German, people ask about such, and what the house makes of it is told as it happens.
     """
+    drift = drift or worse
+    if drift and catalogue:
+        raise fail("--drift is of our own catalogue", Exit.USAGE)
     end_on_sigterm()
     home = home or (DEFAULT_HOME / catalogue.stem if catalogue else DEFAULT_HOME)
     if fresh:
@@ -98,11 +111,17 @@ def demo(
         "INFERENCE_API_KEYS": "",
         "INFERENCE_OPEN_SCOPES": "",
         "FEATURIZER_SNAPSHOT_TITLES": "1000000000",  # one snapshot, when the walk has settled
+        **(demo_drift.SETTINGS if drift else {}),
     }
     with running_house(
-        home, env=env, ports={"inference": port} if port else {}, tell=tell
+        home,
+        env=env,
+        ports={"inference": port} if port else {},
+        observe_every=demo_drift.OBSERVED_EVERY if drift and _observable() else None,
+        tell=tell,
     ) as house:
         arguments = ["--catalogue", str(catalogue.absolute())] if catalogue else []
+        arguments += ["--arrivals", "shuffled" if worse else "true"] if drift else []
         house.stack.add_site(port=site_port, arguments=arguments)
         house.stack.start()
         house.stack.wait_until({"site": "/robots.txt"})
@@ -111,15 +130,31 @@ def demo(
         champion = _champion(house)
         since = time.monotonic()
         predictions = _sample(house, champion) if champion else []
-        watch.lap("serving", since)
+        since = watch.lap("serving", since)
+        story = None
+        if drift and champion:
+            story = asyncio.run(demo_drift.see_drift(house, house.url("site")))
+            watch.lap("drift to decision of the gate", since)
+            champion = _champion(house)
         watch.lap("total", watch.began)
-        _show(_result(house, walk, champion, predictions, watch), as_json=as_json)
+        result = _result(house, walk, champion, predictions, watch)
+        _show(result | ({"drift": story.result()} if story else {}), as_json=as_json)
         if champion is None:
             raise typer.Exit(Exit.FAILED)
         if not exit:
             with suppress(KeyboardInterrupt):
                 tell("Ctrl-C stops everything")
                 house.wait()
+
+
+def _observable() -> bool:
+    """Whether alerts can be shown as well."""
+    try:
+        find_prometheus(os.environ)
+    except PrometheusMissing as error:
+        tell(f"alerts aren't shown: {error}")
+        return False
+    return True
 
 
 async def _walk(house: House, site: str, watch: Stopwatch) -> Walk:
@@ -363,4 +398,14 @@ def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
         place = "" if usual else f"TRENDING_HOME={result['home']} "
         command = f"{place}trending lineage {rows[0][-1]} --replay"
         console.print(shown(f"where the first one came from: {command}"), soft_wrap=True)
+    if "drift" in result:
+        _show_drift(result["drift"])
     console.print(f"the page: [bold]{result['url']}[/]")
+
+
+def _show_drift(story: Mapping[str, Any]) -> None:
+    console.print(shown(f"{story['titles']} titles came, and people asked about such texts"))
+    if story["promoted"]:
+        console.print(f"[green]retrained; the champion is now {story['promoted']}[/]")
+    else:
+        console.print(shown(f"retrained, and refused: {'; '.join(story['refused'])}"))

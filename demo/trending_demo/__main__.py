@@ -12,6 +12,7 @@ from types import FrameType
 
 import uvicorn
 
+from trending_demo.arrivals import arrivals
 from trending_demo.catalogue import CatalogueInvalid, csv_catalogue, demo_catalogue
 from trending_demo.site import create_app
 
@@ -41,11 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     try:
         catalogue = csv_catalogue(options.catalogue) if options.catalogue else demo_catalogue()
+        shown = {"now": catalogue}
+        if options.arrivals:
+            grown = catalogue.with_more(arrivals(shuffled=options.arrivals == "shuffled"))
+            signal.signal(signal.SIGUSR1, lambda *_: shown.update(now=grown))
     except (CatalogueInvalid, OSError) as error:
         sys.stderr.write(f"demo site: {error}\n")
         raise SystemExit(2) from error
     app = create_app(
-        catalogue,
+        lambda: shown["now"],
         today=options.today,
         page_size=options.page_size,
         crawl_delay=options.crawl_delay,
@@ -88,6 +93,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=port, default=0, help="port; 0, the default, is a free one")
     parser.add_argument(
         "--catalogue", type=Path, metavar="FILE", help="a CSV to serve instead of our own catalogue"
+    )
+    parser.add_argument(
+        "--arrivals",
+        choices=("true", "shuffled"),
+        help="add 245 titles in German on SIGUSR1, with genres that are true of them or of others",
     )
     parser.add_argument(
         "--today",

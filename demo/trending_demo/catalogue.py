@@ -104,6 +104,16 @@ class Catalogue:
                 found.setdefault(genre, []).append(title)
         return {genre: tuple(found[genre]) for genre in sorted(found)}
 
+    def with_more(self, other: "Catalogue") -> "Catalogue":
+        """This one and, in front, what has come since.
+
+        Raises:
+            CatalogueInvalid: a title is in both.
+        """
+        if twice := sorted(self.by_id.keys() & other.by_id.keys()):
+            raise CatalogueInvalid(f"{twice[0]} is in the catalogue already")
+        return Catalogue((*other.titles, *self.titles), self.snapshot_at)
+
 
 # ---------------------------------------------------------------- our own catalogue
 

@@ -22,7 +22,7 @@ HEADERS = {
 
 
 def create_app(
-    catalogue: Catalogue,
+    catalogue: Catalogue | Callable[[], Catalogue],
     *,
     today: date | Callable[[], date] | None = None,
     page_size: int = 100,
@@ -31,6 +31,7 @@ def create_app(
     """The site of a catalogue.
 
     Args:
+        catalogue: what the site shows, or what tells it.
         today: the day the site takes for today, or what tells it; the real UTC day if not given.
         page_size: titles on one page of a list.
         crawl_delay: seconds between two requests that robots.txt asks for.
@@ -54,7 +55,7 @@ class Site:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalogue: Catalogue | Callable[[], Catalogue],
         *,
         today: date | Callable[[], date] | None,
         page_size: int,
@@ -65,6 +66,7 @@ class Site:
         self._page_size = page_size
         self._crawl_delay = crawl_delay
         self._pages: Pages | None = None
+        self._shown: Catalogue | None = None
 
     def shows(
         self, choose: Callable[[Pages, Request], Page]
@@ -86,13 +88,17 @@ class Site:
     def pages(self, request: Request) -> Pages:
         """The pages of today under the address that the visitor used.
 
-        Only those of one day and address are kept, so that made-up Host headers don't fill memory.
+        Only those of one catalogue, day and address are kept, so that made-up Host headers don't
+        fill memory.
         """
         base = str(request.base_url).rstrip("/")
         day = self.today()
-        if self._pages is None or (self._pages.base, self._pages.day) != (base, day):
+        catalogue = self._catalogue if isinstance(self._catalogue, Catalogue) else self._catalogue()
+        same = self._pages and (self._pages.base, self._pages.day) == (base, day)
+        if self._pages is None or not same or self._shown is not catalogue:
+            self._shown = catalogue
             self._pages = Pages(
-                self._catalogue,
+                catalogue,
                 base=base,
                 day=day,
                 page_size=self._page_size,

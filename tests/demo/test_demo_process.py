@@ -67,3 +67,17 @@ def test_a_catalogue_that_cannot_be_read_ends_the_process_with_two(
     assert ended.stdout == ""
     assert problem in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_signal_adds_titles_in_another_language() -> None:
+    with started("--json", "--arrivals", "true") as process:
+        assert process.stdout
+        url = json.loads(process.stdout.readline())["url"]
+        arrived = f"{url}/titles/anpfiff-bremen-2021"
+        assert httpx.get(arrived, trust_env=False).status_code == 404
+        process.send_signal(signal.SIGUSR1)
+        page = httpx.get(arrived, trust_env=False)
+        while page.status_code == 404:  # until the process has heard of it
+            page = httpx.get(arrived, trust_env=False)
+        assert '"inLanguage": "de"' in page.text or "German" in page.text
+        assert httpx.get(f"{url}/titles/alien-1979", trust_env=False).status_code == 200

@@ -1,0 +1,255 @@
+"""The demo's second part: the site gets titles in another language, and the house finds its way.
+
+Nothing here tells a service what to do but what the world does: pages that appear, a scrape job as
+a schedule would publish, and people who ask about such texts. What follows is read from the log.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import cycle, islice
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+from aiokafka import ConsumerRecord
+
+from trending_cli.house import House
+from trending_cli.jobs import publish_job
+from trending_cli.output import tell
+from trending_cli.processes import ServiceDied
+from trending_shared.errors import BrokerUnavailable, Rejected, TrendingError
+from trending_shared.events import (
+    EVENTS,
+    Event,
+    ModelPromoted,
+    ModelRefused,
+    RetrainingDecided,
+    ScrapeJob,
+    TitleCleaned,
+)
+from trending_shared.messages import Message, Position, decode
+from trending_shared.reading import reader
+from trending_shared.settings import KafkaSettings
+from trending_shared.topics import FOREVER, list_partitions, topic_spec
+from trending_shared.walk import EventLog, Walk
+
+SETTINGS = {
+    "MONITOR_WINDOW_SIZE": "50",
+    "MONITOR_RETRAIN_WINDOWS": "3",
+    "MONITOR_RETRAIN_SUSTAINED": "PT30S",
+    "MONITOR_RETRAIN_COOL_DOWN": "PT0S",  # the first training was minutes ago
+    "MONITOR_RETRAIN_LOOK": "PT1S",
+}
+"""Small windows and no pauses, so that hours become minutes; all else is as ever."""
+OBSERVED_EVERY = timedelta(seconds=5)
+_GIVE_UP = 900.0  # seconds in which nothing is told
+_ASKED_AT_ONCE = 25  # texts, of the 64 that a request may have
+_PAUSE = 1.0  # seconds between two requests
+_LONGER_PAUSE = 5.0  # once it is decided that something has to be done
+_TOLD = (
+    *("trigger", "retrain", "codes", "reasons", "reason", "drifted", "titles", "dataset_id"),
+    *("algorithm", "model_version", "macro_f1", "window_id"),
+)
+"""Fields worth telling, of whatever event has them."""
+_UNSHOWN = ("codes", "window_id")  # what the others say on a line
+_NEWS = ("retrain", "codes", "titles", "dataset_id", "algorithm", "model_version", "reason")
+"""Fields of which one must differ from the last event of its kind for a line of its own."""
+
+
+@dataclass
+class Story:
+    """What has happened since the site changed, in the order in which it was read.
+
+    Told are facts that Kafka keeps for ever: decisions, and what they are about.
+    """
+
+    job_id: UUID
+    walk: Walk
+    told: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    decided: Message[RetrainingDecided] | None = None
+    ended: Message[ModelPromoted | ModelRefused] | None = None
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once all new titles are there."""
+    _seen: set[UUID] = field(default_factory=set)
+    _last: dict[tuple[str, Any], Any] = field(default_factory=dict)
+
+    def take(self, message: Message[Any]) -> None:
+        """Take note of an event; the same event twice counts once."""
+        if message.id in self._seen:
+            return
+        self._seen.add(message.id)
+        event = message.event
+        if message.correlation_id == self.job_id:
+            self.walk.add(message)
+            if isinstance(event, TitleCleaned):
+                self.texts.append(event.plot)
+            if self.texts and self.walk.settled:
+                self.arrived.set()
+        if isinstance(event, RetrainingDecided) and event.retrain and not self.decided:
+            self.decided = message
+        if isinstance(event, ModelPromoted | ModelRefused) and self.decided and not self.ended:
+            self.ended = message
+        if topic_spec(type(event)).retention == FOREVER:
+            self._tell(message.time, type(event).__name__, str(message.id), _details(event))
+
+    def take_alert(self, name: str, since: str, summary: str) -> None:
+        """An alert that fires; told once."""
+        if not any(one["event"] == f"alert {name}" for one in self.told):
+            moment = datetime.fromisoformat(since)
+            self._tell(moment, f"alert {name}", "", {"reason": summary})
+
+    def _tell(self, moment: datetime | None, name: str, id: str, details: dict[str, Any]) -> None:
+        when = moment.isoformat() if moment else None
+        self.told.append({"at": when, "event": name, "id": id, **details})
+        news = [details.get(field) for field in _NEWS]
+        if self._last.get((name, details.get("trigger"))) == news:
+            return  # one more window, of which the same is said as of the one before
+        self._last[name, details.get("trigger")] = news
+        at = f"{moment:%H:%M:%S}" if moment else "        "
+        shown = {key: value for key, value in details.items() if key not in _UNSHOWN}
+        words = ", ".join(f"{key} {_words(value)}" for key, value in shown.items())
+        tell(f"{at}  {name:<18} {id[:8]:<8}  {words}")
+
+    def result(self) -> dict[str, Any]:
+        ended = self.ended.event if self.ended else None
+        return {
+            "job_id": self.job_id,
+            "titles": len(self.texts),
+            "decision_id": self.decided.event.decision_id if self.decided else None,
+            "promoted": ended.model_version if isinstance(ended, ModelPromoted) else None,
+            "refused": list(ended.reasons) if isinstance(ended, ModelRefused) else [],
+            "events": self.told,
+        }
+
+
+async def see_drift(house: House, site: str) -> Story:
+    """Let the site change and people ask, and follow what comes of it to the end.
+
+    Raises:
+        TrendingError: nothing came of it, or a service doesn't answer.
+    """
+    job_id = uuid4()
+    story = Story(job_id, Walk(job_id))
+    async with _following(house.settings.kafka) as log:
+        pid = house.stack.children["site"].pid
+        assert pid, "the site is watched, and started again if it dies"
+        os.kill(pid, signal.SIGUSR1)
+        await publish_job(
+            house.settings, ScrapeJob(source="demo", url=f"{site}/titles?page=1"), job_id
+        )
+        tell(f"the site has new titles; published job {job_id}")
+        asking = asyncio.create_task(_ask(house, story))
+        try:
+            await _until_ended(house, log, story, asking)
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+    return story
+
+
+async def _until_ended(
+    house: House, log: EventLog, story: Story, asking: "asyncio.Task[None]"
+) -> None:
+    last_news, told = time.monotonic(), 0
+    while story.ended is None:
+        if house.stack.failed:
+            raise ServiceDied(house.stack.failed)
+        if asking.done():
+            asking.result()
+        try:
+            messages = [_message(record) for record in await log.take(0.5)]
+            for message in sorted(filter(None, messages), key=_published):
+                story.take(message)
+        except BrokerUnavailable as error:
+            tell(str(error))
+            await asyncio.sleep(1)
+        await _look_at_alerts(house, story)
+        if len(story.told) > told:
+            last_news, told = time.monotonic(), len(story.told)
+        if time.monotonic() - last_news > _GIVE_UP:
+            raise TrendingError(
+                f"nothing has come of it for {_GIVE_UP:.0f} s; see trending retrain why and the "
+                f"logs in {house.home / 'logs'}"
+            )
+
+
+async def _ask(house: House, story: Story) -> None:
+    """Ask the gateway about the new titles' plots, again and again, as soon as all are there."""
+    await story.arrived.wait()
+    tell(f"{len(story.texts)} new titles are there; people ask about such texts")
+    texts = cycle(sorted(story.texts))
+    async with httpx.AsyncClient(
+        base_url=house.url("inference"), timeout=30, trust_env=False
+    ) as client:
+        while True:
+            items = [{"text": text} for text in islice(texts, _ASKED_AT_ONCE)]
+            try:
+                answer = await client.post("/v1/genres", json={"items": items})
+            except httpx.HTTPError as error:
+                raise TrendingError(f"the gateway doesn't answer: {error!r}") from error
+            if answer.is_error and answer.status_code not in (429, 503):
+                raise TrendingError(f"the gateway answered {answer.status_code}: {answer.text}")
+            await asyncio.sleep(_LONGER_PAUSE if story.decided else _PAUSE)
+
+
+async def _look_at_alerts(house: House, story: Story) -> None:
+    """What fires in Prometheus, if there is one; it tells of no model's moment that is missed."""
+    if "prometheus" not in house.stack.children:
+        return
+    try:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+            answer = await client.get(f"{house.url('prometheus')}/api/v1/alerts")
+            alerts = answer.json()["data"]["alerts"]
+    except httpx.HTTPError:
+        return
+    for alert in alerts:
+        if alert["state"] == "firing":
+            summary = alert["annotations"].get("summary", "")
+            story.take_alert(alert["labels"]["alertname"], alert["activeAt"], summary)
+
+
+@asynccontextmanager
+async def _following(kafka: KafkaSettings) -> AsyncIterator[EventLog]:
+    """The log of all events from now on."""
+    topics = {event.topic for event in EVENTS}
+    async with reader(kafka) as consumer:
+        partitions = [one for one in await list_partitions(kafka.connection) if one.topic in topics]
+        consumer.assign(partitions)
+        starts = await consumer.end_offsets(partitions)
+        for partition, offset in starts.items():
+            consumer.seek(partition, offset)
+        yield EventLog(consumer, starts)
+
+
+def _message(record: ConsumerRecord) -> Message[Any] | None:
+    position = Position(record.topic, record.partition, record.offset)
+    try:
+        return decode(headers=record.headers, body=record.value, position=position)
+    except Rejected:
+        return None  # whoever consumes it parks it
+
+
+def _published(message: Message[Any]) -> datetime:
+    """Of events that are read at once, partition by partition."""
+    return message.time or datetime.max.replace(tzinfo=UTC)
+
+
+def _details(event: Event) -> dict[str, Any]:
+    document = event.model_dump(mode="json", include=set(_TOLD), exclude_none=True)
+    return {name: document[name] for name in _TOLD if name in document}
+
+
+def _words(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        more = f" and {len(value) - 3} more" if len(value) > 3 else ""
+        return "; ".join(map(str, value[:3])) + more
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
