@@ -165,7 +165,7 @@ async def _until_ended(
             asking.result()
         try:
             messages = [_message(record) for record in await log.take(0.5)]
-            for message in sorted(filter(None, messages), key=_published):
+            for message in _in_order([one for one in messages if one]):
                 story.take(message)
         except BrokerUnavailable as error:
             tell(str(error))
@@ -236,9 +236,19 @@ def _message(record: ConsumerRecord) -> Message[Any] | None:
         return None  # whoever consumes it parks it
 
 
-def _published(message: Message[Any]) -> datetime:
-    """Of events that are read at once, partition by partition."""
-    return message.time or datetime.max.replace(tzinfo=UTC)
+def _in_order(messages: Sequence[Message[Any]]) -> list[Message[Any]]:
+    """Events that were read at once, partition by partition: by time, and each after its cause."""
+    by_id = {message.id: message for message in messages}
+
+    def place(message: Message[Any]) -> tuple[datetime, int, int]:
+        steps, cause = 0, by_id.get(message.causation_id) if message.causation_id else None
+        while cause is not None:
+            steps += 1
+            cause = by_id.get(cause.causation_id) if cause.causation_id else None
+        moment = message.time or datetime.max.replace(tzinfo=UTC)
+        return moment, steps, EVENTS.index(type(message.event))
+
+    return sorted(messages, key=place)
 
 
 def _details(event: Event) -> dict[str, Any]:

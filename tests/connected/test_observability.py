@@ -61,6 +61,11 @@ RARE = {
     "trending_inference_version_broken": "a version that can't be served",
     "trending_scraper_missed_periods_total": "a schedule, and a day without scrapers",
     "trending_trainer_macro_f1_ratio": "a training run, which takes a minute",
+    "trending_monitor_checks_total": "labels of twenty predictions in a window",
+    "trending_monitor_estimated_macro_f1_ratio": "a model that keeps its answers to fifty titles",
+    "trending_monitor_last_training_timestamp_seconds": "a training that was decided",
+    "trending_monitor_measured_macro_f1_ratio": "labels of twenty predictions in a window",
+    "trending_monitor_training_pending_timestamp_seconds": "a training that is under way",
 }
 CSV = """\
 show_id,type,title,director,cast,country,date_added,release_year,rating,duration,\

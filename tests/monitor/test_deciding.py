@@ -119,6 +119,7 @@ class House:
         drifted: bool = True,
         high: float = 0.9,
         measured: float | None = None,
+        last_at: datetime | None = None,
     ) -> Message[DriftDetected]:
         """The window of the n-th hour; its quality's upper bound, and by labels."""
         window: dict[str, Any] = {
@@ -127,7 +128,7 @@ class House:
             "model_version": version,
             "predictions": 50,
             "first_at": NOW + n * HOUR,
-            "last_at": NOW + (n + 1) * HOUR,
+            "last_at": last_at or NOW + (n + 1) * HOUR,
             "scores": {"text_words": 0.9},
         }
         checks = None if measured is None else {"pages": {"measured": quality(measured)}}
@@ -244,6 +245,16 @@ async def test_a_window_without_drift_begins_the_count_anew(house: House) -> Non
     await house.cut(2, version, drifted=False)
     (no,) = await house.decider.on_drift_detected(await house.cut(3, version))
     assert no.event.windows == 1
+
+
+async def test_windows_that_end_at_the_same_time_keep_their_order(house: House) -> None:
+    version = house.crown().version
+    await house.tell_titles(0, 12)
+    end = NOW + 9 * HOUR
+    for n, drifted in ((1, True), (2, False), (3, True)):
+        await house.cut(n, version, drifted=drifted, last_at=end)
+    yes, _ = await house.decider.on_drift_detected(await house.cut(4, version, last_at=end))
+    assert (yes.event.windows, yes.event.windows_since) == (2, NOW + 3 * HOUR)
 
 
 async def test_the_order_in_which_windows_are_told_changes_no_decision(house: House) -> None:

@@ -26,6 +26,9 @@ OF_WINDOWS: tuple[RetrainingTrigger, ...] = ("drift", "estimated-fall", "measure
 JUDGED = ("registered", "promoted", "refused")
 _REMEMBERED = 100  # trainings that are looked back on; a budget is a handful
 
+# Answers to one request are told at one time, so windows may end at the same.
+_ORDER = (windows.c.last_at, windows.c.first_at, windows.c.window_id)
+
 Row = sa.Row[Any]
 
 
@@ -138,21 +141,19 @@ class Looking:
             if kind == "measured-fall":
                 of &= high.is_not(None)
         one = windows.c.window_id == window_id if window_id else sa.true()
-        newest = sa.select(windows, bad.label("bad")).where(of, one)
-        rows = await self._rows(newest.order_by(windows.c.last_at.desc()).limit(1))
+        newest = sa.select(windows, bad.label("bad")).order_by(*(part.desc() for part in _ORDER))
+        rows = await self._rows(newest.where(of, one).limit(1))
         if not rows or not rows[0].bad:
             return Trigger(kind, version=version)
         last = rows[0]
-        upto = of & (windows.c.last_at <= last.last_at)
-        good = await self._scalar(sa.select(sa.func.max(windows.c.last_at)).where(upto, ~bad))
-        since = windows.c.last_at > good if good else sa.true()
+        upto = of & (sa.tuple_(*_ORDER) <= _place(last))
+        good = await self._rows(newest.where(upto, ~bad).limit(1))
+        since = sa.tuple_(*_ORDER) > _place(good[0]) if good else sa.true()
         counted = sa.select(
             sa.func.count().label("windows"),
             sa.func.min(windows.c.first_at).label("since"),
         )
         (row,) = await self._rows(counted.where(upto, since))
-        if not row.windows:
-            return Trigger(kind, version=version)
         streak = Streak(row.windows, row.since, last.last_at, last.window_id)
         return Trigger(kind, version=version, streak=streak)
 
@@ -203,3 +204,8 @@ class Looking:
     async def _rows(self, query: sa.Executable) -> Sequence[Row]:
         async with self._catalog.reading() as connection:
             return list((await connection.execute(query)).all())
+
+
+def _place(window: Row) -> sa.Tuple:
+    """Where a window stands among others."""
+    return sa.tuple_(*(sa.literal(getattr(window, column.name), column.type) for column in _ORDER))

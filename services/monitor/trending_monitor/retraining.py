@@ -181,16 +181,17 @@ def _cause(trigger: Trigger, state: State, policy: Policy) -> tuple[str, str, bo
         return _new_data(trigger, state, policy)
     what = {
         "drift": "drifted",
-        "estimated-fall": "are surely worse than the model's test, by estimate",
-        "measured-fall": "are surely worse than the model's test, by labels",
+        "estimated-fall": "surely worse than the model's test, by estimate",
+        "measured-fall": "surely worse than the model's test, by labels",
     }[trigger.kind]
     if trigger.version != state.champion:
         return "not-champion", f"{trigger.version} isn't the champion {state.champion}", False
     streak = trigger.streak
     if streak is None:
-        return "not-sustained", f"the last window isn't one of those that {what}", False
+        return "not-sustained", f"the last window doesn't count as {what}", False
     covered = streak.until - streak.since
-    told = f"{streak.windows} windows in a row, over {_span(covered)}, {what}"
+    count = "1 window" if streak.windows == 1 else f"{streak.windows} windows in a row"
+    told = f"{count} over {_span(covered)}: {what}"
     if streak.windows < policy.windows or covered < policy.sustained:
         wanted = f"{policy.windows} over {_span(policy.sustained)} count"
         return "not-sustained", f"{told}; {wanted}", False
