@@ -165,7 +165,7 @@ async def _until_ended(
             asking.result()
         try:
             messages = [_message(record) for record in await log.take(0.5)]
-            for message in _in_order([one for one in messages if one]):
+            for message in in_order([one for one in messages if one]):
                 story.take(message)
         except BrokerUnavailable as error:
             tell(str(error))
@@ -236,7 +236,7 @@ def _message(record: ConsumerRecord) -> Message[Any] | None:
         return None  # whoever consumes it parks it
 
 
-def _in_order(messages: Sequence[Message[Any]]) -> list[Message[Any]]:
+def in_order(messages: Sequence[Message[Any]]) -> list[Message[Any]]:
     """Events that were read at once, partition by partition: by time, and each after its cause."""
     by_id = {message.id: message for message in messages}
 

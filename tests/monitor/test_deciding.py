@@ -358,6 +358,18 @@ async def test_what_was_postponed_is_decided_anew_once_it_would_be_a_yes(house: 
     assert await house.decider.due() == []
 
 
+async def test_a_person_who_was_told_no_is_not_answered_later(house: House) -> None:
+    house.crown()
+    await house.tell_titles(0, 12)
+    house.policy = replace(POLICY, patience=HOUR)
+    decider = house.another()
+    await decider.on_retraining_requested(asked())
+    (no,) = await decider.on_retraining_requested(asked())
+    assert no.event.possible_at == NOW + POLICY.cool_down
+    house.clock.advance(POLICY.cool_down)
+    assert await decider.due() == []
+
+
 async def test_what_is_due_is_asked_for_until_it_is_decided(house: House) -> None:
     house.policy = replace(POLICY, every=12 * HOUR)
     house.crown()

@@ -321,12 +321,15 @@ class Decider:
         return [first_message(asked, id=uuid5(NAMESPACE, f"schedule:{since.isoformat()}"))]
 
     async def _postponed(self, found: Circumstances) -> list[Message[RetrainingRequested]]:
-        """The newest postponed decision of each trigger that would be a yes now."""
+        """The newest postponed decision of each trigger that would be a yes now.
+
+        Persons were told when it would be possible, and may ask again.
+        """
         trainings = await self._looking.trainings()
         since = trainings[0].number if trainings else 0
         newest = (
             sa.select(sa.func.max(retrainings.c.number))
-            .where(retrainings.c.number > since)
+            .where(retrainings.c.number > since, retrainings.c.trigger != "person")
             .group_by(retrainings.c.trigger)
         )
         async with self._catalog.reading() as connection:
