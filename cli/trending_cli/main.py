@@ -32,6 +32,7 @@ from trending_cli.output import Exit, console, fail, print_json, tell
 from trending_cli.processes import SERVICES
 from trending_cli.quality import commands as quality
 from trending_cli.replay import replay
+from trending_cli.story import story
 from trending_shared.errors import (
     BrokerUnavailable,
     ExperimentNotFound,
@@ -81,6 +82,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(lineage)
+app.command()(story)
 app.command()(replay)
 app.command()(doctor)
 app.add_typer(jobs.app, name="jobs")

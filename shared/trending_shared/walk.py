@@ -286,34 +286,56 @@ async def watching(kafka: KafkaSettings, *jobs: UUID) -> AsyncIterator[WalkWatch
         BrokerUnavailable: Kafka didn't answer.
     """
     async with reader(kafka) as consumer:
-        main = {event.topic for event in EVENTS}
-        partitions = [
-            partition
-            for partition in await list_partitions(kafka.connection)
-            if partition.topic in main or partition.topic.endswith("-dlq")
-        ]
         try:
-            starts = await _starts(consumer, partitions, set(jobs))
+            ends = await _ends(consumer, kafka)  # first: a job may come while we look for it
+            log = await _log_since(consumer, ends, await _began(consumer, ends, set(jobs)))
         except KafkaError as error:
             raise BrokerUnavailable(f"the log can't be read: {error!r}") from error
-        yield WalkWatcher(EventLog(consumer, starts), jobs)
+        yield WalkWatcher(log, jobs)
 
 
-async def _starts(
-    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], jobs: Set[UUID]
-) -> Mapping[TopicPartition, int]:
-    """Where to read from; the consumer is there already."""
+@asynccontextmanager
+async def reading_since(kafka: KafkaSettings, moment: datetime) -> AsyncIterator[EventLog]:
+    """All event and dead-letter topics from a moment on, without a consumer group.
+
+    Raises:
+        BrokerUnavailable: Kafka didn't answer.
+    """
+    async with reader(kafka) as consumer:
+        try:
+            ends = await _ends(consumer, kafka)
+            log = await _log_since(consumer, ends, int(moment.timestamp() * 1000))
+        except KafkaError as error:
+            raise BrokerUnavailable(f"the log can't be read: {error!r}") from error
+        yield log
+
+
+async def _ends(consumer: AIOKafkaConsumer, kafka: KafkaSettings) -> dict[TopicPartition, int]:
+    """Where all event and dead-letter topics end by now."""
+    main = {event.topic for event in EVENTS}
+    partitions = [
+        partition
+        for partition in await list_partitions(kafka.connection)
+        if partition.topic in main or partition.topic.endswith("-dlq")
+    ]
     consumer.assign(partitions)
-    starts: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
-    since = await _began(consumer, partitions, jobs)
-    consumer.assign(partitions)
+    ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+    return ends
+
+
+async def _log_since(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int], since: int | None
+) -> EventLog:
+    """The log from a moment on, in ms, or else from these ends on."""
+    starts = dict(ends)
+    consumer.assign(list(starts))
     if since is not None:
         moment = max(0, since - _CLOCKS_DIFFER)
-        found = await consumer.offsets_for_times(dict.fromkeys(partitions, moment))
+        found = await consumer.offsets_for_times(dict.fromkeys(starts, moment))
         starts |= {partition: at.offset for partition, at in found.items() if at is not None}
     for partition, offset in starts.items():
         consumer.seek(partition, offset)
-    return starts
+    return EventLog(consumer, starts)
 
 
 async def _began(

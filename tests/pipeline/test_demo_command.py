@@ -11,6 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
+from trending_cli.embedded_kafka import EmbeddedKafka
+
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(300)]
 
 TRENDING = Path(sys.executable).with_name("trending")
@@ -77,6 +79,26 @@ def test_a_prediction_is_traced_to_its_page_and_gives_the_same_again(
     pages = [row["page"] for row in lineage["rows"]]
     assert pages
     assert all(page["verified"] for page in pages)
+
+
+def test_a_title_s_story_goes_through_all_services_in_one_trace_and_the_request_s(
+    result: Mapping[str, Any], home: Path
+) -> None:
+    prediction = result["predictions"][0]["prediction_id"]
+    with EmbeddedKafka(home):
+        told = trending(home, "story", prediction, "--json")
+    assert told.returncode == 0, told.stderr
+    story = json.loads(told.stdout)
+    steps = [(step["service"], step["what"]) for step in story["steps"]]
+    walk = [
+        *[("scraper", "asked for"), ("scraper", "scraped"), ("cleaner", "cleaned")],
+        *[("featurizer", "featurized"), ("featurizer", "dataset")],
+        *[("trainer", "model"), ("trainer", "promoted"), ("inference", "predicted")],
+    ]
+    assert [steps.index(step) for step in walk] == sorted(map(steps.index, walk))
+    scraped, served = (story["steps"][steps.index(step)] for step in (walk[1], walk[-1]))
+    assert set(story["traces"]) == {scraped["trace_id"], served["trace_id"]}
+    assert story["gaps"] == []
 
 
 def test_the_first_walk_teaches_what_the_registry_shows(
