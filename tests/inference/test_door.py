@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import uvicorn
+from structlog.testing import capture_logs
 
 from trending_inference.admission import Admission
-from trending_inference.door import Door
+from trending_inference.door import Door, Refused
 from trending_inference.workers import listen
 from trending_shared.testing.models import a_graph, promote
 
@@ -146,3 +147,27 @@ async def test_two_requests_at_once_are_two_answers(caller: Caller, crowd: list[
     answers = [await caller.answer(), await caller.answer()]
     assert [headers["x-request-id"] for _, headers, _ in answers] == ["one", "two"]
     assert [status for status, _, _ in answers] == [503, 503]
+
+
+class Later:
+    """A loop whose time passes when told."""
+
+    def __init__(self) -> None:
+        self.due: list[Any] = []
+
+    def call_later(self, seconds: float, callback: Any) -> None:
+        self.due.append(callback)
+
+
+def test_who_is_refused_is_told_by_number() -> None:
+    later, refused = Later(), Refused()
+    with capture_logs() as lines:
+        for _ in range(1000):
+            refused.count(later)  # type: ignore[arg-type]
+        assert lines == []
+        for tell in later.due:
+            tell()
+    (line,) = lines
+    assert (line["event"], line["status"], line["requests"]) == ("requests_refused", 503, 1000)
+    refused.count(later)  # type: ignore[arg-type]
+    assert len(later.due) == 2  # the next second is told of anew

@@ -1,20 +1,24 @@
 """Refusals that cost next to nothing, so that the crowd outside doesn't slow those who are in.
 
 At three times what the gateway can do, two requests of three are refused. What each refusal takes
-is taken from the answers.
+is taken from the answers. For the same reason they have no line each in the log, but one a second.
 """
 
+import asyncio
 import math
 import re
 from functools import lru_cache
 from uuid import uuid4
 
+import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from trending_inference.admission import Overloaded
 from trending_inference.edge import SECURITY_HEADERS
 from trending_inference.gateway import Gateway
 from trending_inference.problems import answer_to
+
+log = structlog.get_logger()
 
 PATH = "/v1/genres"
 _REQUEST = f"POST {PATH} HTTP/1.1\r\n".encode()
@@ -39,6 +43,7 @@ class Door(HttpToolsProtocol):
             gateway: Gateway = self.app_state["gateway"]
             if gateway.admission.crowded and (refusal := _refusal(data, gateway)):
                 self._unset_keepalive_if_required()
+                self.app_state.setdefault("refused", Refused()).count(self.loop)
                 usual = [b"%b: %b\r\n" % each for each in self.server_state.default_headers]
                 self.transport.write(b"".join((_STATUS, *usual, refusal)))
                 self.timeout_keep_alive_task = self.loop.call_later(
@@ -53,6 +58,22 @@ class Door(HttpToolsProtocol):
         # A scope is made for each message at its first byte, and a cycle once its head is there.
         done = self.cycle.response_complete and not self.cycle.more_body
         return done and self.cycle.scope is self.scope and not self.transport.is_closing()
+
+
+class Refused:
+    """Tells once a second how many were refused since."""
+
+    def __init__(self) -> None:
+        self._requests = 0
+
+    def count(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._requests:
+            loop.call_later(1.0, self._tell)
+        self._requests += 1
+
+    def _tell(self) -> None:
+        log.info("requests_refused", route=PATH, status=503, requests=self._requests)
+        self._requests = 0
 
 
 def _refusal(data: bytes, gateway: Gateway) -> bytes | None:
