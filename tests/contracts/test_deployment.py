@@ -18,11 +18,15 @@ from trending_shared.settings import KafkaSettings, variable_name
 
 ROOT = Path(__file__).parents[2]
 FEAST = ROOT / "deploy" / "feast"
-CONTAINERS: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+COMPOSE = (ROOT / "docker-compose.yml").read_text()
+CONTAINERS: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
 
 
 def test_there_is_one_container_a_service_besides_kafka_the_demo_site_and_who_looks_on() -> None:
-    assert set(CONTAINERS) == {*SERVICES, "kafka", "site", "prometheus", "grafana", "lineage"}
+    assert set(CONTAINERS) == {
+        *(*SERVICES, "kafka", "site", "lineage"),
+        *("prometheus", "grafana", "jaeger"),
+    }
 
 
 def test_lineage_is_told_if_asked_for_and_set_by_what_its_process_reads() -> None:
@@ -48,6 +52,15 @@ def test_who_looks_on_is_started_if_asked_for_and_reads_files_that_there_are(nam
         source, _, mode = mount.split(":")
         assert (ROOT / source).is_dir()
         assert mode == "ro"
+
+
+def test_traces_go_where_the_file_says_they_can() -> None:
+    jaeger = CONTAINERS["jaeger"]
+    assert jaeger["profiles"] == ["observe"]
+    address = re.search(r"OTEL_EXPORTER_OTLP_ENDPOINT=http://(\w+):(\d+)", COMPOSE)
+    assert address
+    assert address[1] == "jaeger"
+    assert f"127.0.0.1:{address[2]}:{address[2]}" in jaeger["ports"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
