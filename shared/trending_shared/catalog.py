@@ -280,6 +280,57 @@ insights = sa.Table(
     sa.Column("served_at", UtcTime, nullable=False, index=True),
 )
 
+# Answers that an experiment had to do with, of models and prompts alike.
+trial_answers = sa.Table(
+    "trial_answers",
+    metadata,
+    sa.Column("answer_id", sa.String(36), primary_key=True),
+    sa.Column("experiment", sa.String(160), nullable=False),  # `models/genres/autumn`
+    sa.Column("arm", sa.String(64), nullable=False),
+    sa.Column("unit", sa.String(32), nullable=False),
+    sa.Column("fallback", sa.Boolean, nullable=False),
+    sa.Column("shadow_of", sa.String(36), index=True),
+    sa.Column("text_hash", sa.String(64), nullable=False),  # of what was asked about
+    sa.Column("title_id", sa.String(32)),
+    sa.Column("genres", sa.JSON),  # none of prompts: they are judged by `score`
+    sa.Column("score", sa.Float),  # of what is judged without a label
+    sa.Column("duration_ms", sa.Float),
+    sa.Column("served_at", UtcTime, nullable=False),
+    sa.Column("recorded_at", UtcTime, nullable=False),
+    sa.Index("trial_answers_by_experiment", "experiment", "recorded_at", "answer_id"),
+)
+
+# What is known of how good they were, in the order in which it became known; never changed.
+trial_outcomes = sa.Table(
+    "trial_outcomes",
+    metadata,
+    sa.Column("experiment", sa.String(160), primary_key=True),
+    sa.Column("phase", sa.String(16), primary_key=True),
+    sa.Column("of", sa.String(64), primary_key=True),  # a text in shadow, then a unit
+    sa.Column("arm", sa.String(64)),  # none in shadow, where `value` is a difference
+    sa.Column("value", sa.Float, nullable=False),
+    sa.Column("slices", sa.JSON, nullable=False),
+    sa.Column("answer_id", sa.String(36), nullable=False),
+    sa.Column("label", sa.String(96), nullable=False),  # who says what is true
+    sa.Column("known_at", UtcTime, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),  # among those of the same moment
+    sa.Index("trial_outcomes_in_order", "experiment", "known_at", "position"),
+)
+
+# Models that may be tried; what became of each.
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    sa.Column("experiment", sa.String(64), primary_key=True),
+    sa.Column("model", sa.String(64), nullable=False),
+    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("reasons", sa.JSON, nullable=False),
+    sa.Column("event_id", sa.String(36), nullable=False),
+    sa.Column("correlation_id", sa.String(36), nullable=False),
+    sa.Column("approved_at", UtcTime, nullable=False),
+    sa.Column("became", sa.String(16)),  # `tried` or `superseded`; none while it waits
+)
+
 # What a language model answered to a question, by the question's hash; see the gateway's insights.
 drafts = sa.Table(
     "drafts",

@@ -523,6 +523,25 @@ class ModelPromoted(Event):
         return f"{self.model}:{self.alias}:{self.number}"
 
 
+class ModelApproved(Event):
+    """A trained model passed the gate and may be tried; the champion stays until it is beaten."""
+
+    topic: ClassVar[str] = "models-approved"
+    model: str
+    model_version: str
+    champion: str = Field(description="the version that it was measured against")
+    dataset_id: str
+    reasons: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        return self.model
+
+    @property
+    def natural_key(self) -> str:
+        return f"{self.model}:{self.model_version}"
+
+
 class ModelRefused(Event):
     """A trained model didn't pass the gate, or a training gave none; the champion stays."""
 
@@ -654,6 +673,35 @@ class GenresCorrected(Event):
     @property
     def natural_key(self) -> str:
         return self.feedback_id
+
+
+class ExperimentChanged(Event):
+    """The monitor has put an experiment into another phase, or ended it."""
+
+    topic: ClassVar[str] = "experiments-changed"
+    subject: Literal["models", "prompts"]
+    target: str = Field(description="the model's or the prompt's name: genres")
+    experiment: str
+    number: int = Field(description="of the states of this target")
+    phase: Literal["shadow", "split", "promoted", "refused"]
+    control: str = Field(description="the version that answers so far")
+    candidate: str
+    cause: str = Field(description="in a word or two: better, guardrail, undecided")
+    reasons: tuple[str, ...]
+    outcomes: int = Field(ge=0, description="labelled texts in shadow and units since")
+    difference: float | None = Field(
+        default=None, description="mean score of the candidate less that of the control"
+    )
+    low: float | None = Field(default=None, description="with `high` where it lies, at any time")
+    high: float | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.subject}:{self.target}"
+
+    @property
+    def natural_key(self) -> str:
+        return f"{self.subject}:{self.target}:{self.number}"
 
 
 class DriftDetected(Event):
@@ -854,11 +902,13 @@ EVENTS: tuple[type[Event], ...] = (
     DatasetPublished,
     TrainingRequested,
     ModelRegistered,
+    ModelApproved,
     ModelPromoted,
     ModelRefused,
     PredictionServed,
     InsightServed,
     GenresCorrected,
+    ExperimentChanged,
     DriftDetected,
     QualityEstimated,
     RetrainingRequested,

@@ -1,6 +1,7 @@
 """Experiments: which of several versions answers whom, as data, for models and prompts alike.
 
     experiments/<subject>/<target>/00000003.json          created once; the highest number counts
+    experiments-told/<subject>/<target>/00000003          written once events tell of it
 
 An experiment is an append-only sequence of states, as an alias is (see `registry`): whoever creates
 the next number has changed it. Who gets which arm follows from names alone, so all workers and
@@ -36,6 +37,11 @@ from trending_shared.registry import CHAMPION, ModelRegistry
 from trending_shared.storage import ObjectStore
 
 Subject = Literal["models", "prompts"]
+Phase = Literal["shadow", "split", "promoted", "refused"]
+ArmName = Literal["control", "candidate"]
+CONTROL: ArmName = "control"
+CANDIDATE: ArmName = "candidate"
+"""The arms of an experiment that the monitor judges."""
 Version = Annotated[str, StringConstraints(pattern=rf"^({CHAMPION}|[0-9a-f]{{16}})$")]
 MOST_ARMS = 8  # each is a model in memory
 
@@ -67,6 +73,23 @@ class Arm(BaseModel):
     )
 
 
+class Judgement(BaseModel):
+    """Why the monitor, which judges an experiment, has put it into this state."""
+
+    model_config = ConfigDict(frozen=True)
+
+    phase: Phase
+    cause: str
+    """In a word or two: `better`, `guardrail`."""
+    outcomes: int = Field(default=0, ge=0)
+    """How many were known."""
+    difference: float | None = None
+    """Of the candidate's and the control's mean score; none while nothing is known."""
+    low: float | None = None
+    """With `high` where it lies; each bound holds by itself, at all times."""
+    high: float | None = None
+
+
 class Experiment(BaseModel):
     """One state of an experiment."""
 
@@ -82,6 +105,8 @@ class Experiment(BaseModel):
     reasons: tuple[str, ...] = ()
     changed_by: str
     changed_at: AwareDatetime
+    judged: Judgement | None = None
+    """None in one that people conduct; the monitor leaves it alone."""
 
     @model_validator(mode="after")
     def _has_arms_to_serve(self) -> Self:
@@ -94,6 +119,10 @@ class Experiment(BaseModel):
     @property
     def running(self) -> bool:
         return self.state == "running"
+
+    def version(self, arm: str) -> str:
+        """That of an arm; raises `KeyError` if there is none of this name."""
+        return {each.name: each.version for each in self.arms}[arm]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +138,14 @@ class Assignment:
     """Those that are asked as well."""
 
 
+def shadow_arms(control: str, candidate: str) -> tuple[Arm, Arm]:
+    """How a trial begins: the candidate is asked for everybody's texts, and answers nobody."""
+    return (
+        Arm(name=CONTROL, version=control, weight=1),
+        Arm(name=CANDIDATE, version=candidate, shadow=1),
+    )
+
+
 def hash_unit(experiment: str, unit_id: str) -> str:
     """What is kept of a unit: its hash, another one in every experiment; 32 hex digits."""
     return hashlib.sha256(f"{experiment}\n{unit_id}".encode()).hexdigest()[:32]
@@ -122,7 +159,11 @@ def assign(experiment: Experiment, unit_id: str) -> Assignment:
     answers. A change of one arm's weight moves units to or from this arm only, and as few as can
     be; the order of arms doesn't matter. Whoever knows the unit's hash can draw again.
     """
-    unit = hash_unit(experiment.name, unit_id)
+    return draw(experiment, hash_unit(experiment.name, unit_id))
+
+
+def draw(experiment: Experiment, unit: str) -> Assignment:
+    """The arm of a unit that is known by its hash; see `assign`."""
     chosen = min(
         (arm for arm in experiment.arms if arm.weight),
         key=lambda arm: (-log(_point(unit, arm.name)) / arm.weight, arm.name),
@@ -163,6 +204,17 @@ class Experiments:
         """All states of all experiments with a target, oldest first."""
         return [self._read(key) for key in self._store.keys(_folder(subject, target))]
 
+    def states(self, last: Experiment) -> list[Experiment]:
+        """The states of one experiment up to its last, oldest first."""
+        found = [last]
+        folder = _folder(last.subject, last.target)
+        for number in range(last.number - 1, 0, -1):
+            state = self._read(f"{folder}/{number:08d}.json")
+            if state.name != last.name:
+                break
+            found.append(state)
+        return found[::-1]
+
     def all(self) -> list[Experiment]:
         """The last state of each target, by subject and target."""
         last = {key.rpartition("/")[0]: key for key in self._store.keys("experiments")}
@@ -180,11 +232,13 @@ class Experiments:
         reasons: tuple[str, ...],
         changed_by: str,
         at: datetime,
+        judged: Judgement | None = None,
     ) -> Experiment:
         """Start, change or stop an experiment, if it still is what the caller saw.
 
         Args:
             expected: what `current` returned when the caller decided.
+            judged: given, the monitor goes on with it by itself.
 
         Raises:
             ExperimentMoved: someone else changed it in between.
@@ -201,6 +255,7 @@ class Experiments:
                 reasons=reasons,
                 changed_by=changed_by,
                 changed_at=at,
+                judged=judged,
             )
         except ValidationError as error:
             raise ExperimentInvalid(_first(error)) from error
@@ -214,6 +269,17 @@ class Experiments:
         if not self._store.put_new(key, new.model_dump_json().encode()):
             raise ExperimentMoved(f"{subject} {target} isn't at number {new.number - 1} any more")
         return new
+
+    def untold(self) -> list[Experiment]:
+        """The states of which `mark_told` wasn't called, by target and number."""
+        told = set(self._store.keys("experiments-told"))
+        states = sorted(self._store.keys("experiments"))
+        return [self._read(key) for key in states if _told(key) not in told]
+
+    def mark_told(self, state: Experiment) -> None:
+        """Keep that all has been done and said that follows from a state."""
+        key = f"{_folder(state.subject, state.target)}/{state.number:08d}.json"
+        self._store.put(_told(key), b"")
 
     def _check_version(self, new: Experiment, arm: Arm) -> None:
         if arm.version == CHAMPION:
@@ -264,6 +330,10 @@ def check_follows(new: Experiment, history: Sequence[Experiment]) -> None:
 
 def _folder(subject: str, target: str) -> str:
     return f"experiments/{subject}/{target}"
+
+
+def _told(key: str) -> str:
+    return key.replace("experiments/", "experiments-told/", 1).removesuffix(".json")
 
 
 def _first(error: ValidationError) -> str:

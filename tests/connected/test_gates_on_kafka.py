@@ -60,6 +60,7 @@ async def test_a_worse_model_is_refused_a_better_one_promoted_and_a_person_takes
         "TRENDING_HOME": str(tmp_path / "home"),
         "TRAINER_FAMILIES": "keywords,tfidf-logreg",
         "TRAINER_MAX_ECE": "0.2",  # of a hundred test titles
+        "TRAINER_PROMOTION": "gates",
         "WANDB_MODE": "disabled",
     }
     for name, value in environment.items():

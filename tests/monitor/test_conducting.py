@@ -9,19 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trending_monitor.conducting import (
-    CANDIDATE,
-    CONTROL,
-    Answer,
-    ArmName,
-    Evidence,
-    Outcome,
-    Phase,
-    Policy,
-    Step,
-    conduct,
-)
+from trending_monitor.conducting import Answer, Evidence, Outcome, Policy, Step, conduct
 from trending_monitor.simulating import main, play, run, wilson
+from trending_shared.experiments import CANDIDATE, CONTROL, ArmName, Phase
 
 POLICY = Policy()
 NEW = timedelta(0)
@@ -42,14 +32,14 @@ def shown(count: int, *, better: float, slices: tuple[str, ...] = ()) -> list[Ou
 
 
 def asked(count: int, *, failed: int = 0) -> list[Answer]:
-    """Answers in the shadow phase: 5 ms long, and of the shadows some are missing."""
-    told = [Answer("shadow", CONTROL, 4 + n % 3) for n in range(count)]
+    """Answers in the shadow phase, 40 to 60 ms long; of the shadows some are missing."""
+    told = [Answer("shadow", CONTROL, 40 + n % 3 * 10) for n in range(count)]
     return told + [Answer("shadow", CANDIDATE, None, n < failed) for n in range(count)]
 
 
 def given_to_people(count: int, *, times: float = 1, failed: int = 0) -> list[Answer]:
     return [
-        Answer("split", arm, (4 + n % 3) * (times if arm == CANDIDATE else 1), n < failed)
+        Answer("split", arm, (40 + n % 3 * 10) * (times if arm == CANDIDATE else 1), n < failed)
         for n in range(count)
         for arm in (CONTROL, CANDIDATE)
     ]

@@ -207,13 +207,41 @@ def test_the_champion_is_measured_again_on_the_candidates_test_titles(store: Obj
     assert float(found[1]) < 0.3
 
 
-def test_a_champion_whose_graph_is_gone_makes_way(store: ObjectStore) -> None:
+def test_where_an_experiment_decides_a_better_candidate_is_approved_and_nothing_moves(
+    store: ObjectStore,
+) -> None:
+    cut_dataset(store, "one", some_rows())
+    first = run(store, a_request("one"), tried=True)
+    assert first.promoted is not None
+    cut_dataset(store, "two", some_rows(swap=True))
+    request = a_request("two")
+    outcome = run(store, request, tried=True)
+    assert outcome.verdict == "approved"
+    assert outcome.approved is not None
+    assert outcome.approved.champion == first.promoted.model_version
+    assert "against the champion's" in outcome.approved.reasons[0]
+    assert ModelRegistry(store).champion("genres").version == first.promoted.model_version
+    told = outcome.messages(request)
+    assert [message.event for message in told][-1] == outcome.approved
+    assert [message.id for message in told] == [each.id for each in outcome.messages(request)]
+
+
+def test_a_worse_candidate_is_refused_by_the_gate_before_any_experiment(
+    store: ObjectStore,
+) -> None:
+    cut_dataset(store, "one", some_rows())
+    run(store, a_request("one"), tried=True)
+    assert run(store, a_request("one"), tried=True).verdict == "refused"
+
+
+@pytest.mark.parametrize("tried", [False, True], ids=["gates", "experiment"])
+def test_a_champion_whose_graph_is_gone_makes_way(store: ObjectStore, tried: bool) -> None:
     cut_dataset(store, "one", some_rows())
     first = run(store, a_request("one"))
     assert first.promoted is not None
     store.put(f"models/genres/{first.promoted.model_version}/model.onnx", b"nonsense")
     cut_dataset(store, "two", some_rows(180))
-    outcome = run(store, a_request("two"))
+    outcome = run(store, a_request("two"), tried=tried)
     assert outcome.promoted is not None
     assert outcome.promoted.previous == first.promoted.model_version
 

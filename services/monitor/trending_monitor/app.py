@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from trending_monitor.auditing import Auditor
+from trending_monitor.conductor import Conductor
 from trending_monitor.deciding import Decider
 from trending_monitor.handlers import register_handlers
 from trending_monitor.metrics import MonitorMetrics
@@ -14,12 +15,15 @@ from trending_monitor.reminding import Reminder
 from trending_monitor.retention import Retention
 from trending_monitor.schedule import ReportSchedule
 from trending_monitor.settings import MonitorSettings
+from trending_monitor.trials import Trials
 from trending_monitor.windows import PredictionWindows
 from trending_shared.catalog import Catalog
 from trending_shared.events import (
     DatasetRequested,
     DriftDetected,
     DriftReported,
+    ExperimentChanged,
+    ModelPromoted,
     QualityEstimated,
     RecordsDeleted,
     RetrainingDecided,
@@ -41,19 +45,30 @@ def create_app(settings: MonitorSettings | None = None) -> WorkerApp:
     catalog = Catalog(settings.catalog)
     store = ObjectStore.at(settings.store)
     metrics = MonitorMetrics(base.registry)
+    trials = Trials(catalog, settle=settings.experiment_settle, labellers=settings.labellers)
     monitor = Monitor(
         windows=PredictionWindows(catalog, size=settings.window_size),
         registry=ModelRegistry(store),
         metrics=metrics,
         clock=base.clock,
         false_alarms=settings.false_alarms,
+        trials=trials,
+    )
+    conductor = Conductor(
+        trials=trials,
+        store=store,
+        publisher=base.publisher,
+        metrics=metrics,
+        clock=base.clock,
+        policy=settings.experiment_policy,
+        every=settings.experiments_every,
     )
     decider = Decider(
         catalog=catalog,
         store=store,
         metrics=metrics,
         clock=base.clock,
-        policy=settings.policy,
+        policy=settings.retrain_policy,
     )
     reminder = Reminder(decider=decider, publisher=base.publisher, every=settings.retrain_look)
     schedule = ReportSchedule(
@@ -72,12 +87,12 @@ def create_app(settings: MonitorSettings | None = None) -> WorkerApp:
         records=settings.records_kept,
     )
     auditor = Auditor(store, metrics=metrics, clock=base.clock, every=settings.audit_every)
-    register_handlers(base.consumer, monitor, decider, auditor)
+    register_handlers(base.consumer, monitor, decider, conductor, auditor)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await catalog.create()
-        loops = [auditor.run(), retention.run(), reminder.run()]
+        loops = [auditor.run(), retention.run(), reminder.run(), conductor.run()]
         if settings.reports:
             loops.append(schedule.run())
         tasks = [asyncio.create_task(loop) for loop in loops]
@@ -94,6 +109,7 @@ def create_app(settings: MonitorSettings | None = None) -> WorkerApp:
         produces=(
             *(DriftDetected, QualityEstimated, DriftReported, RecordsDeleted),
             *(RetrainingRequested, RetrainingDecided, DatasetRequested, TrainingRequested),
+            *(ExperimentChanged, ModelPromoted),
         ),
         ready={"catalog": catalog.ping},
         lifespan=lifespan,

@@ -19,14 +19,10 @@ from typing import Literal
 import numpy as np
 
 from trending_monitor.betting import Capitals, Null, both, bounds
-
-Phase = Literal["shadow", "split", "promoted", "refused"]
-ArmName = Literal["control", "candidate"]
-CONTROL: ArmName = "control"
-CANDIDATE: ArmName = "candidate"
+from trending_shared.experiments import CANDIDATE, CONTROL, ArmName, Phase
 
 _WATCHED_ONLY = "genre:"  # slices that needn't be shown to be fine: a title is of several
-_NOTICEABLE = 1.0  # milliseconds; what is slower by less is the clock's noise
+_NOTICEABLE = 10.0  # milliseconds; a new version also starts without the texts that are known
 _FEW_TIMES = 20  # of fewer answers not even the largest tells what is slow
 
 
@@ -188,6 +184,8 @@ class Evidence:
         self.slices: dict[str, Series] = {}
         self.answers = {"shadow": 0, "split": 0}
         """Of the candidate, by phase."""
+        self.units = {CONTROL: 0, CANDIDATE: 0}
+        """That got an answer since the split, by arm."""
         self.scores: dict[ArmName, list[float]] = {CONTROL: [], CANDIDATE: []}
         self.limits: tuple[float, ...] | None = None
         """Milliseconds from which on an answer is slow; found in the shadow."""
@@ -218,6 +216,8 @@ class Evidence:
     def _add_answers(self, answers: Sequence[Answer]) -> None:
         failed: dict[str, list[float]] = {"shadow": [], "split": []}
         for answer in answers:
+            if answer.phase == "split":
+                self.units[answer.arm] += 1
             if answer.arm == CANDIDATE:
                 failed[answer.phase].append(float(answer.failed))
             if answer.milliseconds is None:

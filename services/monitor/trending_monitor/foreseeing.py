@@ -32,7 +32,7 @@ async def foresee(settings: MonitorSettings, *, limit: int, reason: str, force: 
         store=ObjectStore.at(settings.store),
         metrics=MonitorMetrics(CollectorRegistry()),
         clock=SystemClock(),
-        policy=settings.policy,
+        policy=settings.retrain_policy,
     )
     try:
         await catalog.create()

@@ -1,6 +1,7 @@
 """What the monitor does when something happens."""
 
 from trending_monitor.auditing import Auditor
+from trending_monitor.conductor import Conductor
 from trending_monitor.deciding import Decider
 from trending_monitor.monitoring import Monitor
 from trending_shared.delivery import Answer, Consumer
@@ -8,9 +9,11 @@ from trending_shared.events import (
     DatasetPublished,
     DriftDetected,
     DriftReported,
+    ExperimentChanged,
     FeaturesComputed,
     GenresCorrected,
     InsightServed,
+    ModelApproved,
     ModelPromoted,
     ModelRefused,
     ModelRegistered,
@@ -27,7 +30,11 @@ from trending_shared.messages import Message
 
 
 def register_handlers(
-    consumer: Consumer, monitor: Monitor, decider: Decider, auditor: Auditor
+    consumer: Consumer,
+    monitor: Monitor,
+    decider: Decider,
+    conductor: Conductor,
+    auditor: Auditor,
 ) -> None:
     async def on_model_promoted(message: Message[ModelPromoted]) -> None:
         await decider.on_model_promoted(message)
@@ -48,11 +55,15 @@ def register_handlers(
     consumer.on_each(ModelPromoted, on_model_promoted)
     consumer.on(InsightServed, monitor.on_insights_served)
     consumer.on_each(DriftReported, monitor.on_drift_reported)
+    consumer.on_each(ModelApproved, conductor.on_model_approved)
     consumer.on_each(DriftDetected, on_drift_detected)
     consumer.on_each(QualityEstimated, decider.on_quality_estimated)
     consumer.on_each(DatasetPublished, decider.on_dataset_published)
     consumer.on_each(RetrainingRequested, decider.on_retraining_requested)
     consumer.on_each(ModelRegistered, decider.on_model_registered)
     consumer.on_each(ModelRefused, on_model_refused)
-    for kind in (RecordsDeleted, RetrainingDecided, ServiceConfigured, TrainingRequested):
+    for kind in (
+        *(RecordsDeleted, RetrainingDecided, ServiceConfigured, TrainingRequested),
+        ExperimentChanged,
+    ):
         consumer.on(kind, auditor.enter)

@@ -10,6 +10,8 @@ from trending_monitor.quality import Quality
 from trending_monitor.reports import INSIGHTS
 from trending_monitor.retraining import Policy, State, budget_left
 from trending_shared.events import DriftReported, RetrainingTrigger
+from trending_shared.experiments import Subject
+from trending_shared.standings import Standing
 
 
 class MonitorMetrics:
@@ -152,6 +154,33 @@ class MonitorMetrics:
             "means that trainer or featurizer is stuck",
             registry=registry,
         )
+        self.steps = Counter(
+            "trending_monitor_experiment_steps_total",
+            "Experiments that were put into a phase, and why; refused by a guardrail means that a "
+            "version was stopped that people may have got answers of",
+            ["subject", "phase", "cause"],
+            registry=registry,
+        )
+        for subject in get_args(Subject):  # from 0, so that the first is a rise
+            self.steps.labels(subject, "refused", "guardrail")
+        self.difference = Gauge(
+            "trending_monitor_experiment_difference_ratio",
+            "Mean score of the candidate less that of the control, and its bounds at any time; a "
+            "low one above 0 is what a promotion needs",
+            ["subject", "target", "bound"],
+            registry=registry,
+        )
+        self.outcomes = Gauge(
+            "trending_monitor_experiment_outcomes",
+            "Outcomes of the last experiment; stands still while it runs when no labels come",
+            ["subject", "target"],
+            registry=registry,
+        )
+        self.last_look = Gauge(
+            "trending_monitor_experiments_look_timestamp_seconds",
+            "When all experiments were last looked at; old means that none is judged any more",
+            registry=registry,
+        )
 
     def show_retraining(self, state: State, policy: Policy) -> None:
         """Set the gauges of what decisions rest on."""
@@ -159,6 +188,15 @@ class MonitorMetrics:
         if state.decided:
             self.last_training.set(max(state.decided).timestamp())
         self.pending_since.set(state.pending.timestamp() if state.pending else 0)
+
+    def show_experiment(self, standing: Standing) -> None:
+        """Set the gauges of an experiment; one runs at a time with each target."""
+        of = standing.subject, standing.target
+        self.outcomes.labels(*of).set(standing.outcomes)
+        last = standing.path[-1] if standing.path else None
+        for bound in ("low", "difference", "high"):
+            value = getattr(last, bound) if last else math.nan
+            self.difference.labels(*of, bound).set(value)
 
     def show(self, quality: Quality) -> None:
         """Set the gauges of an estimate."""

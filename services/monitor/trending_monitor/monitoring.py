@@ -11,6 +11,7 @@ import structlog
 
 from trending_monitor.drift import Served
 from trending_monitor.metrics import MonitorMetrics
+from trending_monitor.trials import Trials
 from trending_monitor.watching import Findings, watch
 from trending_monitor.windows import PredictionWindows, Window
 from trending_shared.clock import Clock
@@ -40,6 +41,7 @@ class Monitor:
 
     Args:
         false_alarms: of windows without drift, the share that may seem to have some.
+        trials: where what experiments had to do with is kept as well.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class Monitor:
         metrics: MonitorMetrics,
         clock: Clock,
         false_alarms: float,
+        trials: Trials | None = None,
     ) -> None:
         self._windows = windows
+        self._trials = trials
         self._metrics = metrics
         self._clock = clock
         self._watched = lru_cache(maxsize=64)(  # bundles never change
@@ -68,6 +72,8 @@ class Monitor:
         that a crash before the publication loses nothing; its id follows from the window's.
         """
         await self._windows.record(messages)
+        if self._trials:
+            await self._trials.record(messages, self._clock.now())
         for message in messages:
             trial = message.event.trial
             role = "shadow" if trial and trial.shadow_of else "served"
@@ -111,6 +117,8 @@ class Monitor:
 
     async def on_insights_served(self, messages: Sequence[Message[InsightServed]]) -> None:
         await self._windows.record_insights(messages)
+        if self._trials:
+            await self._trials.record(messages, self._clock.now())
 
     async def on_drift_reported(self, message: Message[DriftReported]) -> None:
         """Show what a report came to, whoever asked for it."""

@@ -2,16 +2,17 @@
 
 from dataclasses import fields
 from datetime import timedelta
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
-from trending_monitor.retraining import Policy
+from trending_monitor import conducting, retraining
 from trending_shared.settings import ConsumerSettings
 
 
 class MonitorSettings(ConsumerSettings):
-    """How large a window is, when it counts as drifted, and when a model is trained anew."""
+    """How large a window is, when it drifted, when to train anew, how experiments are judged."""
 
     model_config = SettingsConfigDict(env_prefix="MONITOR_")
 
@@ -26,6 +27,50 @@ class MonitorSettings(ConsumerSettings):
         gt=0,
         lt=1,
         description="of windows that don't drift, the share in which any feature may seem to",
+    )
+    experiments_every: timedelta = Field(
+        default=timedelta(seconds=30),
+        gt=timedelta(0),
+        description="how often experiments are looked at",
+    )
+    experiment_alpha: float = Field(
+        default=0.05,
+        gt=0,
+        lt=0.5,
+        description="chance that a candidate is promoted that isn't better",
+    )
+    experiment_worth: float = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        description="improvement of a score from 0 to 1 that is worth an experiment",
+    )
+    experiment_slice_margin: float = Field(
+        default=0.05, gt=0, lt=1, description="by how much a slice may get worse"
+    )
+    experiment_shadow_answers: int = Field(
+        default=300, ge=20, description="of a candidate, before anybody gets one"
+    )
+    experiment_split_answers: int = Field(
+        default=100, ge=20, description="of a candidate that people got, before it is promoted"
+    )
+    experiment_outcomes: int = Field(
+        default=10_000, ge=1, description="after which a candidate that isn't decided is refused"
+    )
+    experiment_lasts: timedelta = Field(
+        default=timedelta(days=14),
+        gt=timedelta(0),
+        description="after which time one that isn't decided is refused",
+    )
+    experiment_settle: timedelta = Field(
+        default=timedelta(seconds=30),
+        ge=timedelta(0),
+        description="age from which on an answer counts; a shadow that isn't there is missing",
+    )
+    labellers: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(),
+        description="keys whose corrections are labels, by name, with commas; `anonymous` for "
+        "whoever has none",
     )
     reports: bool = Field(
         default=True, description="whether a report on each day is made once it has ended"
@@ -97,6 +142,27 @@ class MonitorSettings(ConsumerSettings):
     )
 
     @property
-    def policy(self) -> Policy:
+    def retrain_policy(self) -> retraining.Policy:
         """What retraining decisions are held to."""
-        return Policy(**{one.name: getattr(self, f"retrain_{one.name}") for one in fields(Policy)})
+        names = [one.name for one in fields(retraining.Policy)]
+        return retraining.Policy(**{name: getattr(self, f"retrain_{name}") for name in names})
+
+    @property
+    def experiment_policy(self) -> conducting.Policy:
+        """By which experiments are judged."""
+        return conducting.Policy(
+            alpha=self.experiment_alpha,
+            worth=self.experiment_worth,
+            slice_margin=self.experiment_slice_margin,
+            shadow_answers=self.experiment_shadow_answers,
+            split_answers=self.experiment_split_answers,
+            outcomes=self.experiment_outcomes,
+            lasts=self.experiment_lasts,
+        )
+
+    @field_validator("labellers", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return frozenset(part.strip() for part in value.split(",") if part.strip())
+        return value

@@ -25,17 +25,8 @@ from statistics import NormalDist, median
 import numpy as np
 
 from trending_monitor.betting import Values
-from trending_monitor.conducting import (
-    CANDIDATE,
-    CONTROL,
-    Answer,
-    ArmName,
-    Evidence,
-    Outcome,
-    Phase,
-    Policy,
-    conduct,
-)
+from trending_monitor.conducting import Answer, Evidence, Outcome, Policy, conduct
+from trending_shared.experiments import CANDIDATE, CONTROL, ArmName, Phase
 
 _SCORES = np.array([0.0, 1 / 2, 2 / 3, 4 / 5, 1.0])
 _CHANCES = np.array([0.2, 0.2, 0.2, 0.1, 0.3])
@@ -45,7 +36,7 @@ _GENRES = tuple(
     (f"genre:{name}", share)
     for name, share in (("Drama", 0.4), ("Comedy", 0.25), ("Crime", 0.15), ("Horror", 0.08))
 )
-_MILLISECONDS, _SPREAD = 5.0, 0.4  # the median, and the deviation of its logarithm
+_MILLISECONDS, _SPREAD = 20.0, 0.4  # the median, and the deviation of its logarithm
 _LOOK = 100  # outcomes between two looks
 SCENARIOS = ("no difference", "better", "worse", "one slice worse", "slower")
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from trending_shared.events import ModelPromoted, ModelRefused, ModelRegistered
+from trending_shared.events import ModelApproved, ModelPromoted, ModelRefused, ModelRegistered
 from trending_shared.registry import ModelRegistry
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
@@ -46,6 +46,6 @@ def create_app(settings: TrainerSettings | None = None) -> WorkerApp:
 
     return worker_app(
         base,
-        produces=(ModelRegistered, ModelPromoted, ModelRefused),
+        produces=(ModelRegistered, ModelPromoted, ModelApproved, ModelRefused),
         lifespan=working,
     )

@@ -24,7 +24,7 @@ from trending_shared.embeddings import VECTORS, Embedder
 from trending_shared.encoder import SentenceEncoder
 from trending_shared.errors import AliasMoved, ModelNotFound, Rejected, Unavailable
 from trending_shared.evaluation import Answers, compare, macro_f1
-from trending_shared.events import ModelPromoted, ModelRefused, ModelRegistered
+from trending_shared.events import ModelApproved, ModelPromoted, ModelRefused, ModelRegistered
 from trending_shared.features import RECIPE
 from trending_shared.genres import GENRES
 from trending_shared.logs import configure_logs
@@ -83,6 +83,8 @@ class Fitting:
         split: another than `title` is for looking at models only.
         recipe: by which texts are composed.
         studies: whose best parameters families are fitted with; none for the families' own.
+        tried: whether a candidate that passes the gate while a champion serves is only approved,
+            and an experiment decides; else the alias moves.
     """
 
     def __init__(
@@ -99,9 +101,11 @@ class Fitting:
         split: Split = "title",
         recipe: str = RECIPE,
         studies: Studies | None = None,
+        tried: bool = False,
         tracing: Tracing = OFF,
     ) -> None:
         self._store = store
+        self._tried = tried
         self._tracing = tracing
         self._studies = studies
         self._registry = ModelRegistry(store)
@@ -116,7 +120,7 @@ class Fitting:
         self._code_version = code_version
 
     def run(self, request: Request, workspace: Workspace) -> Outcome:
-        """Fit, register, judge, promote.
+        """Fit, register, judge, promote or approve.
 
         A dataset that nothing can be learned from, and a model that can't be used, lead to a
         refusal, not to an error; nothing is registered then.
@@ -139,6 +143,8 @@ class Fitting:
             verdict = self._decide(request, best)
         if isinstance(verdict, ModelPromoted):
             return Outcome(registered=registered, promoted=verdict)
+        if isinstance(verdict, ModelApproved):
+            return Outcome(registered=registered, approved=verdict)
         return Outcome(registered=registered, refused=verdict)
 
     def make(self, request: Request, workspace: Workspace) -> list[Made]:
@@ -280,8 +286,11 @@ class Fitting:
             },
         )
 
-    def _decide(self, request: Request, best: Made) -> ModelPromoted | ModelRefused:
-        """Judge, and move the alias; anew for as long as others move it in between."""
+    def _decide(self, request: Request, best: Made) -> ModelPromoted | ModelApproved | ModelRefused:
+        """Judge, and move the alias; anew for as long as others move it in between.
+
+        Where a champion serves and an experiment is to decide, nothing moves.
+        """
         mover = f"training {request.run_id}"
         version = best.manifest.version
         candidate = Candidate(
@@ -308,6 +317,14 @@ class Fitting:
                     dataset_id=best.manifest.dataset_id,
                     reasons=verdict.reasons,
                 )
+            if current and champion and champion.usable and self._tried:
+                return ModelApproved(
+                    model=MODEL,
+                    model_version=version,
+                    champion=current.version,
+                    dataset_id=best.manifest.dataset_id,
+                    reasons=verdict.reasons,
+                )
             try:
                 pointer = self._registry.move(
                     MODEL,
@@ -326,17 +343,20 @@ class Fitting:
         test = best.test
         thresholds: Mapping[str, float] = dict.fromkeys(GENRES, 1.1)
         probabilities = np.zeros(test.labels.shape, np.float32)
+        usable = True
         try:
             manifest = self._registry.manifest(MODEL, pointer.version)
             probabilities = load_bundle(self._registry, manifest).predict(list(test.texts))
             thresholds = manifest.thresholds
         except (ModelNotFound, ModelUnusable) as error:
+            usable = False
             log.error("champion_unusable", version=pointer.version, detail=str(error))
         answers = Answers(test.labels, probabilities, thresholds)
         return Champion(
             pointer.version,
             macro_f1(answers),
             compare(best.answers, answers, test.slices),
+            usable,
         )
 
 
@@ -448,6 +468,7 @@ def main(run_id: UUID, number: int, parent: int) -> None:
         code_version=settings.code_version,
         studies=Studies(store) if settings.tuned else None,
         tracing=tracing,
+        tried=settings.promotion == "experiment",
     )
     started_in = read_traceparent(os.environ.get(TRACEPARENT))
     with tracing, tracing.span("fit", {"trending.run_id": str(run_id)}, parent=started_in):

@@ -12,7 +12,7 @@ class TrainerMetrics:
             ["outcome"],
             registry=registry,
         )
-        for outcome in ("promoted", "refused", "failed"):
+        for outcome in ("promoted", "approved", "refused", "failed"):
             self.runs.labels(outcome)  # from 0, so that the first is a rise
         self.attempts = Counter(
             "trending_trainer_attempts_total",

@@ -47,6 +47,8 @@ class Champion:
     macro_f1: float
     comparison: Comparison
     """How much better the candidate is."""
+    usable: bool = True
+    """False if its graph can't be run: it counts as answering nothing, and can't be tried."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from trending_shared.errors import ObjectMissing, Rejected
 from trending_shared.events import (
+    ModelApproved,
     ModelPromoted,
     ModelRefused,
     ModelRegistered,
@@ -73,14 +74,17 @@ class Outcome(Frozen):
 
     registered: tuple[ModelRegistered, ...] = ()
     promoted: ModelPromoted | None = None
+    approved: ModelApproved | None = None
     refused: ModelRefused | None = None
     failed: bool = False
     """The refusal only says that no fit came to an end; nobody judged a dataset or a model."""
 
     @property
-    def verdict(self) -> Literal["promoted", "refused", "failed"]:
+    def verdict(self) -> Literal["promoted", "approved", "refused", "failed"]:
         if self.failed:
             return "failed"
+        if self.approved:
+            return "approved"
         return "promoted" if self.promoted else "refused"
 
     def messages(self, request: Request) -> list[Message[Any]]:
@@ -91,7 +95,7 @@ class Outcome(Frozen):
             correlation_id=request.correlation_id,
             traceparent=request.traceparent,
         )
-        facts = [*self.registered, self.promoted, self.refused]
+        facts = [*self.registered, self.promoted, self.approved, self.refused]
         return [cause.leads_to(fact) for fact in facts if fact is not None]
 
 

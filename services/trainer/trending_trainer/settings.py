@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -44,6 +44,11 @@ class TrainerSettings(ConsumerSettings):
     tuned: bool = Field(
         default=True,
         description="whether families are fitted with the best parameters that tuning has found",
+    )
+    promotion: Literal["experiment", "gates"] = Field(
+        default="experiment",
+        description="what a candidate must pass to take a champion's place: an experiment after "
+        "the gates, or these alone",
     )
     margin: float = Field(
         default=0.0,

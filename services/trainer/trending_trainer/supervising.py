@@ -131,6 +131,7 @@ class Supervisor:
             run_id=str(run_id),
             outcome=outcome.verdict,
             promoted=outcome.promoted.model_version if outcome.promoted else None,
+            approved=outcome.approved.model_version if outcome.approved else None,
             refused=list(outcome.refused.reasons) if outcome.refused else None,
         )
 
