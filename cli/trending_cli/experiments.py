@@ -1,5 +1,7 @@
-"""`trending experiments`: which versions are compared, and who gets which."""
+"""`trending experiment`: which versions are compared, who gets which, and what came of it."""
 
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from getpass import getuser
@@ -10,13 +12,24 @@ from pydantic import ValidationError
 
 from trending_cli import clients
 from trending_cli.output import Exit, JsonOption, console, fail, print_json, print_table, shown
-from trending_shared.errors import ExperimentNotFound
-from trending_shared.experiments import Arm, Experiment, Experiments, Subject
-from trending_shared.registry import CHAMPION
+from trending_cli.standings import show_standing
+from trending_shared.errors import ExperimentNotFound, ModelNotFound
+from trending_shared.experiments import (
+    Arm,
+    Experiment,
+    Experiments,
+    Judgement,
+    Subject,
+    shadow_arms,
+)
+from trending_shared.prompts import PromptRegistry
+from trending_shared.registry import CHAMPION, ModelRegistry
+from trending_shared.standings import find_standing
 from trending_shared.storage import ObjectStore
 
 app = typer.Typer(
-    no_args_is_help=True, help="Compare versions of a model or a prompt: start, weigh, stop."
+    no_args_is_help=True,
+    help="Compare versions of a model or a prompt, by rule or by hand.",
 )
 
 SubjectOption = Annotated[Subject, typer.Option("--subject", help="What is compared.")]
@@ -53,10 +66,14 @@ def list_(as_json: JsonOption = False) -> None:
 @app.command()
 def start(
     name: Annotated[str, typer.Argument(help="A new name; it decides who gets which arm.")],
+    candidate: Annotated[
+        str | None,
+        typer.Option(help="A version that the monitor is to try against the champion, by itself."),
+    ] = None,
     arm: Annotated[
-        list[str],
-        typer.Option(help="NAME=VERSION:WEIGHT, with champion as a version; may be repeated."),
-    ],
+        list[str] | None,
+        typer.Option(help="By hand: NAME=VERSION:WEIGHT, or champion as version; repeatable."),
+    ] = None,
     shadow: Annotated[
         list[str] | None,
         typer.Option(help="NAME=VERSION:SHARE of the other arms' units it is asked for, unseen."),
@@ -66,16 +83,36 @@ def start(
     reason: ReasonOption = "by hand",
     as_json: JsonOption = False,
 ) -> None:
-    """Start an experiment; gateways follow within a second or so of being asked."""
+    """Start an experiment; gateways follow within a second or so of being asked.
+
+    With --candidate the monitor conducts it: shadow, split, and a promotion or a refusal. With
+    --arm nothing happens but by hand.
+    """
+    if (candidate is None) == (not arm and not shadow):
+        raise fail("say --candidate VERSION, or the arms by hand with --arm", Exit.USAGE)
+    experiments = _experiments()
+    if candidate is not None:
+        control = _champion(subject, target)
+        _change(
+            experiments,
+            experiments.current(subject, target),
+            (subject, target),
+            name=name,
+            state="running",
+            arms=_trial(control, candidate),
+            reason=reason,
+            as_json=as_json,
+            judged=Judgement(phase="shadow", cause="by hand"),
+        )
+        return
     arms: dict[str, dict[str, Any]] = {}
-    for part, texts in (("weight", arm), ("shadow", shadow or [])):
+    for part, texts in (("weight", arm or []), ("shadow", shadow or [])):
         for text in texts:
             of, version, value = _parse(text)
             fields = arms.setdefault(of, {"name": of, "version": version})
             if fields["version"] != version or part in fields:
                 raise fail(f"{of} is told twice", Exit.USAGE)
             fields[part] = _number(part, value)
-    experiments = _experiments()
     _change(
         experiments,
         experiments.current(subject, target),
@@ -86,6 +123,55 @@ def start(
         reason=reason,
         as_json=as_json,
     )
+
+
+@app.command()
+def status(
+    name: Annotated[
+        str | None, typer.Argument(help="An experiment; without one the last with the target.")
+    ] = None,
+    subject: SubjectOption = "models",
+    target: TargetOption = TARGET,
+    as_json: JsonOption = False,
+) -> None:
+    """How an experiment stands that the monitor conducts, and what a decision still needs."""
+    store = ObjectStore.at(clients.settings().store)
+    if name is None:
+        last = Experiments(store).current(subject, target)
+        if last is None:
+            raise ExperimentNotFound(f"there was no experiment with {subject} {target}")
+        name = last.name
+    standing = find_standing(store, name)
+    if as_json:
+        print_json(standing)
+    else:
+        show_standing(standing)
+
+
+@app.command()
+def simulate(
+    effect: Annotated[
+        float, typer.Option(help="How much better or worse, of a score from 0 to 1.")
+    ] = 0.05,
+    runs: Annotated[int, typer.Option(help="Experiments in each scenario.")] = 1000,
+    outcomes: Annotated[
+        int, typer.Option(help="After which an experiment that isn't decided ends.")
+    ] = 5000,
+    alpha: Annotated[float, typer.Option(help="Chance of a false promotion.")] = 0.05,
+    seed: Annotated[int | None, typer.Option(help="Of chance; each call draws anew.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Play whole experiments of which it is known what they should decide.
+
+    Through the code that conducts the real ones: equal versions, a better and a worse one, one that
+    is worse on a part, and a slow one.
+    """
+    # The monitor's own program, as for `trending drift`.
+    command = [sys.executable, "-m", "trending_monitor.simulating", "--effect", str(effect)]
+    command += ["--runs", str(runs), "--outcomes", str(outcomes), "--alpha", str(alpha)]
+    command += [] if seed is None else ["--seed", str(seed)]
+    done = subprocess.run([*command, *(["--json"] if as_json else [])], check=False)
+    raise typer.Exit(done.returncode)
 
 
 @app.command()
@@ -143,6 +229,22 @@ def stop(
     )
 
 
+def _champion(subject: Subject, target: str) -> str:
+    store = ObjectStore.at(clients.settings().store)
+    aliases = ModelRegistry(store) if subject == "models" else PromptRegistry(store).aliases
+    pointer = aliases.pointer(target)
+    if pointer is None and subject == "models":
+        raise ModelNotFound(f"{target} has no champion to try against")
+    return pointer.version if pointer else CHAMPION  # prompts: the one the gateway comes with
+
+
+def _trial(control: str, candidate: str) -> Sequence[Arm]:
+    try:
+        return shadow_arms(control, candidate)
+    except ValidationError as error:
+        raise fail(f"{candidate} isn't a version", Exit.USAGE) from error
+
+
 def _running(experiments: Experiments, subject: Subject, target: str) -> Experiment:
     found = experiments.current(subject, target)
     if found is None or not found.running:
@@ -160,6 +262,7 @@ def _change(
     arms: Sequence[Arm],
     reason: str,
     as_json: bool,
+    judged: Judgement | None = None,
 ) -> None:
     new = experiments.change(
         *of,
@@ -170,6 +273,7 @@ def _change(
         reasons=(reason,),
         changed_by=getuser(),
         at=datetime.now(UTC),
+        judged=judged,
     )
     if as_json:
         print_json(new)
