@@ -692,7 +692,7 @@ def experiment() -> Dashboard:
     return board(
         "experiment",
         "experiments",
-        "Which arm gets how much, what fell back to the champion, and what is asked in shadow.",
+        "Which arm gets how much, what is asked in shadow, and what comes of it.",
         [
             number(
                 "Broken versions",
@@ -755,6 +755,38 @@ def experiment() -> Dashboard:
                     f"sum by (role) (rate(trending_monitor_predictions_total{_RATE}))", "{{role}}"
                 ),
                 unit="cps",
+            ),
+            graph(
+                "Difference",
+                "Mean score of the candidate less the control's, with bounds that hold at all "
+                "times. A low one above 0 is what a promotion needs.",
+                Series(
+                    "max by (target, bound) (trending_monitor_experiment_difference_ratio)",
+                    "{{target}} {{bound}}",
+                ),
+                unit="none",
+                runbook="ExperimentRolledBack",
+            ),
+            graph(
+                "Outcomes",
+                "Of the last experiment that the monitor conducts. A flat line: no labels come.",
+                Series(
+                    "max by (subject, target) (trending_monitor_experiment_outcomes)",
+                    "{{subject}} {{target}}",
+                ),
+                unit="short",
+                runbook="ExperimentsUnjudged",
+            ),
+            graph(
+                "Steps",
+                "Experiments that were put into a phase in a day, and why.",
+                Series(
+                    "sum by (subject, phase, cause)"
+                    " (increase(trending_monitor_experiment_steps_total[1d]))",
+                    "{{subject}} {{phase}}: {{cause}}",
+                ),
+                unit="short",
+                runbook="ExperimentRolledBack",
             ),
         ],
     )

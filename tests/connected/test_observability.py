@@ -59,6 +59,8 @@ RARE = {
     "trending_inference_experiment_fallbacks_total": "an arm that can't be served",
     "trending_inference_model_load_failures_total": "a model that can't be loaded",
     "trending_inference_version_broken": "a version that can't be served",
+    "trending_monitor_experiment_difference_ratio": "an experiment that the monitor conducts",
+    "trending_monitor_experiment_outcomes": "an experiment that the monitor conducts",
     "trending_scraper_missed_periods_total": "a schedule, and a day without scrapers",
     "trending_trainer_macro_f1_ratio": "a training run, which takes a minute",
     "trending_monitor_checks_total": "labels of twenty predictions in a window",

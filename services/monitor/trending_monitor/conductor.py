@@ -93,6 +93,7 @@ class Conductor:
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        self._metrics.last_look.set(self._clock.now().timestamp())  # that none comes is seen, too
         while True:
             self._wake.clear()
             try:
