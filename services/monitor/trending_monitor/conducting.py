@@ -300,11 +300,11 @@ def conduct(phase: Phase, evidence: Evidence, policy: Policy, *, age: timedelta)
     needed = log(1 / policy.alpha)
     guards = evidence.guards()
     broken = [f"{guard.name}: {guard.said}" for guard in guards if guard.broken]
+    better, worse, futile = evidence.all.logs()
+    if worse >= needed:  # what is worse on the whole is so on slices, too
+        return Step("refused", "worse", (f"it is worse: {_told(evidence, policy)}", *broken))
     if broken:
         return Step("refused", "guardrail", tuple(broken))
-    better, worse, futile = evidence.all.logs()
-    if worse >= needed:
-        return Step("refused", "worse", (f"it is worse: {_told(evidence, policy)}",))
     if futile >= needed:
         said = f"it surely isn't {policy.worth:g} better: {_told(evidence, policy)}"
         return Step("refused", "futile", (said,))
