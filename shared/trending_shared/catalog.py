@@ -92,6 +92,7 @@ titles = sa.Table(
     sa.Column("content_hash", sa.String(16), nullable=False),
     sa.Column("text_hash", sa.String(16), nullable=False, index=True),
     sa.Column("popularity", sa.JSON, nullable=False),
+    sa.Column("released", sa.Date),
 )
 
 reviews = sa.Table(
@@ -152,7 +153,33 @@ trends = sa.Table(
     sa.Column("recent", sa.Float, nullable=False),
     sa.Column("expected", sa.Float, nullable=False),
     sa.Column("signals", sa.Integer, nullable=False),
+    # None in trends of before there were intervals.
+    sa.Column("low", sa.Float),
+    sa.Column("high", sa.Float),
+    sa.Column("chance", sa.Float),
+    sa.Column("verdict", sa.String(16)),
+    sa.Column("standing", sa.String(16)),
+    sa.Column("parts", sa.JSON(none_as_null=True)),
+    sa.Column("cause", sa.JSON(none_as_null=True)),
     sa.Index("trends_by_day", "day", "score"),
+)
+
+# What titles lack that have no trend, on the day that they were last measured for.
+trend_lacks = sa.Table(
+    "trend_lacks",
+    metadata,
+    sa.Column("title_id", sa.String(32), primary_key=True),
+    sa.Column("day", sa.Date, nullable=False),
+    sa.Column("lack", sa.String(32), nullable=False),
+)
+
+# By how much all that is counted in a channel rose on a day; see `trends.measure_tides`.
+tides = sa.Table(
+    "tides",
+    metadata,
+    sa.Column("channel", sa.String(128), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("factor", sa.Float, nullable=False),
 )
 
 predictions = sa.Table(

@@ -263,6 +263,9 @@ class TitleCleaned(Event):
     name: str
     kind: Kind
     year: int | None = None
+    released: date | None = Field(
+        default=None, description="the day of its release, where the page names one"
+    )
     genres: tuple[str, ...] = Field(description="canonical genres; empty means unknown, not none")
     unknown_genres: tuple[str, ...] = Field(default=(), description="labels nobody could map")
     genre_confidence: dict[str, float] = Field(
@@ -411,6 +414,38 @@ class RecordRejected(Event):
 # ---------------------------------------------------------------- featurizer
 
 
+class TrendPart(Frozen):
+    """What one source counted of a title, and how much of its score that is."""
+
+    metric: str = Field(description="what was counted: pageviews, watchers, reviews, popularity")
+    source: str | None = Field(default=None, description="who counted, where several may")
+    score: float = Field(description="its part of the trend's score; the parts add up to it")
+    recent: float = Field(description="signals a day of late, as in `Trend`")
+    expected: float = Field(description="signals a day expected, as in `Trend`")
+
+
+CauseKind = Literal[
+    "release", "anniversary", "reviews", "one-source", "attention", "source-wide", "unknown"
+]
+
+
+class TrendCause(Frozen):
+    """Why a title rises, or why what looks like a rise is none; see `trending_shared.causes`."""
+
+    kind: CauseKind = Field(description="the likeliest, or `unknown` if none is likely enough")
+    probability: float | None = Field(
+        default=None, description="of the likeliest; null where the cause is a rule"
+    )
+    chances: dict[str, float] = Field(default={}, description="of each cause, adding up to 1")
+    evidence: dict[str, float | int | str] = Field(
+        default={}, description="the figures that speak for it"
+    )
+
+
+Verdict = Literal["rising", "steady", "falling"]
+Lack = Literal["nothing-counted", "too-few-days", "not-watched-of-late", "too-few-signals"]
+
+
 class Trend(Frozen):
     """How a title's signals moved against its own past; see `trending_shared.trends`."""
 
@@ -419,6 +454,17 @@ class Trend(Frozen):
     recent: float = Field(description="signals a day of late, exponentially decayed")
     expected: float = Field(description="signals a day that its own past lets expect")
     signals: int = Field(description="how many signals the score rests on")
+    low: float | None = Field(default=None, description="lower end of the score's 99 % interval")
+    high: float | None = Field(default=None, description="upper end of the score's 99 % interval")
+    chance: float | None = Field(
+        default=None, description="probability that nothing has risen; boards are cut by it"
+    )
+    verdict: Verdict | None = None
+    standing: Literal["new", "catalogue"] | None = Field(
+        default=None, description="new: released, or counted for the first time, lately"
+    )
+    parts: tuple[TrendPart, ...] = Field(default=(), description="of the score, the largest first")
+    cause: TrendCause | None = Field(default=None, description="of a rise, or of a seeming one")
 
 
 class FeaturesComputed(Event):
@@ -431,6 +477,7 @@ class FeaturesComputed(Event):
     recipe: str
     encoder: str
     trend: Trend | None = None
+    lack: Lack | None = Field(default=None, description="why there is no trend, if there is none")
 
     @property
     def key(self) -> str:

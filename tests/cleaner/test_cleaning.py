@@ -55,6 +55,7 @@ def test_a_title_is_normalised_in_all_its_fields() -> None:
         rating=0.85,
         rating_count=1234,
         popularity=(DayCount(day=date(2026, 10, 31), count=3),),
+        released=date(1979, 5, 25),
         content_hash=cleaned.content_hash,
     )
 
@@ -110,7 +111,7 @@ def test_cleaning_a_clean_title_changes_nothing() -> None:
         genres=once.genres,
         countries=once.countries,
         language=once.language,
-        year=str(once.year),
+        year=str(once.released),
         kind=once.kind,
         runtime=str(once.runtime_minutes),
     )
@@ -144,6 +145,15 @@ def test_the_content_is_another_when_a_field_says_something_else(change: dict[st
     second = clean_title(a_title_scraped(**change), NOW)
     assert second.content_hash != first.content_hash
     assert second.title_id == first.title_id
+
+
+def test_a_page_that_names_a_day_tells_when_a_title_was_released() -> None:
+    day = clean_title(a_title_scraped(year="1979-05-25"), NOW)
+    assert (day.year, day.released) == (1979, date(1979, 5, 25))
+    year = clean_title(a_title_scraped(year="1979"), NOW)
+    assert (year.year, year.released) == (1979, None)
+    other = clean_title(a_title_scraped(year="1979-06-22"), NOW)
+    assert len({each.content_hash for each in (day, year, other)}) == 3
 
 
 def test_titles_of_one_name_in_two_places_are_two() -> None:

@@ -61,6 +61,30 @@ def test_a_wrong_year_is_rejected(raw: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "day"),
+    [
+        ("1979-05-25", date(1979, 5, 25)),
+        ("19790525", date(1979, 5, 25)),
+        ("1979-05-25T23:30:00-05:00", date(1979, 5, 26)),
+        ("25 May 1979", date(1979, 5, 25)),
+        ("2029-12-31", date(2029, 12, 31)),
+        ("1979", None),
+        ("1979-01-01", None),  # how many write that they know but the year
+        ("2011–2019", None),
+        ("1979-05", None),
+        ("05/06/1979", None),
+        ("1066-10-14", None),
+        ("2030-05-25", None),
+        ("1979-02-30", None),
+        (None, None),
+        ("N/A", None),
+    ],
+)
+def test_a_release_has_a_day_only_where_one_is_named(raw: str | None, day: date | None) -> None:
+    assert fields.release_day(raw, now=NOW) == day
+
+
+@pytest.mark.parametrize(
     ("raw", "minutes"),
     [
         ("PT117M", 117),

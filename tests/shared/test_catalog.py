@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from trending_shared.catalog import Catalog, predictions
+from trending_shared.catalog import Catalog, predictions, trends
 from trending_shared.errors import SettingInvalid, StoreUnavailable
 
 
@@ -48,6 +48,27 @@ async def test_a_catalog_of_an_earlier_version_gets_what_it_lacks_and_keeps_its_
         assert "predictions_by_experiment" in {row.name for row in plan}
     for catalog in catalogs:
         await catalog.close()
+
+
+async def test_trends_of_before_there_were_intervals_stay_and_can_be_read(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'catalog.db'}"
+    old = Catalog(url)
+    async with old.engine.begin() as connection:
+        await connection.exec_driver_sql(
+            "CREATE TABLE trends (title_id VARCHAR(32) NOT NULL, day DATE NOT NULL, "
+            "score FLOAT NOT NULL, recent FLOAT NOT NULL, expected FLOAT NOT NULL, "
+            "signals INTEGER NOT NULL, PRIMARY KEY (title_id, day))"
+        )
+        await connection.exec_driver_sql(
+            "INSERT INTO trends VALUES ('t_1', '2026-11-01', 1.5, 30, 10, 99)"
+        )
+    await old.create()
+    async with old.reading() as connection:
+        (row,) = (await connection.execute(sa.select(trends))).mappings()
+    assert (row["score"], row["low"], row["verdict"], row["parts"]) == (1.5, None, None, None)
+    async with old.transaction() as connection:
+        assert await old.upsert(connection, trends, [{**row, "verdict": "rising", "parts": []}])
+    await old.close()
 
 
 async def test_a_database_that_does_not_answer_is_unavailable_and_not_a_crash() -> None:

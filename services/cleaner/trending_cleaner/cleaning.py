@@ -132,6 +132,8 @@ def clean_title(scraped: TitleScraped, now: datetime) -> TitleCleaned:
     }
     if ids:  # a page that names none has the content that it had before there were any
         told["external_ids"] = ids
+    if released := fields.release_day(raw.year, now=now):  # likewise
+        told["released"] = released.isoformat()
     cleaned = TitleCleaned(
         title_id=title_id(scraped.source, scraped.source_id),
         source=scraped.source,
@@ -141,6 +143,7 @@ def clean_title(scraped: TitleScraped, now: datetime) -> TitleCleaned:
         genre_confidence=dict(mapping.confidence),
         content_hash=hash_content(told),
         external_ids=ids,
+        released=released,
         **content,
     )
     warnings = title_warnings(raw, cleaned)

@@ -128,6 +128,18 @@ def year(raw: str | None, *, now: datetime) -> int | None:
     return found
 
 
+def release_day(raw: str | None, *, now: datetime) -> date | None:
+    """The day in what a page says of its year; None where it names but a year, or a senseless day.
+
+    Many name the first of January for a year whose day they don't know, so that day is none.
+    """
+    found = day(raw)
+    if found is None or (found.month, found.day) == (1, 1):
+        return None
+    last = now.astimezone(UTC).year + YEARS_AHEAD
+    return found if FIRST_YEAR <= found.year <= last else None
+
+
 def minutes(runtime: str | None, age_rating: str | None = None) -> int | None:
     """Running time in whole minutes.
 

@@ -60,6 +60,7 @@ TITLES = pa.schema(
         ("genre_confidence", pa.list_(pa.float64())),  # of each of `genres`, in their order
         ("external_ids", _TEXTS),  # `imdb:tt0078748`, sorted
         ("warnings", _TEXTS),
+        ("released", pa.date32()),
     ]
 )
 

@@ -159,6 +159,7 @@ def title_row(event: TitleCleaned, text_hash: str, popularity: Mapping[date, int
         "popularity": [
             {"day": day.isoformat(), "count": count} for day, count in sorted(popularity.items())
         ],
+        "released": event.released,
     }
 
 
