@@ -113,6 +113,9 @@ compare: $(VENV)/installed-dev ## every family of models side by side (CATALOGUE
 	STORE_URL=file://$(CURDIR)/.trending/compare/store $(BIN)/python -m trending_trainer.comparing .trending/compare/models $(filter-out --json,$(ARGS)) > .trending/compare/compared
 	STORE_URL=file://$(CURDIR)/.trending/compare/models $(BIN)/trending models leaderboard $$(< .trending/compare/compared) --output .trending/compare/leaderboard.html $(filter --json,$(ARGS))
 
+trends: $(VENV)/installed ## what trends say of simulated titles that rise, and of those that don't (ARGS="--seed 2 --json")
+	$(BIN)/python -m trending_shared.surges $(ARGS)
+
 bench: $(VENV)/installed-bench ## events, requests and pages a second, one table
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -170,4 +173,4 @@ clean: ## remove the environment and everything a run has left
 	rm -rf .dvc/cache .dvc/tmp data/demo.csv data/store data/registry data/evaluation
 	rm -rf $(VENV) $(FEAST) $(DVC) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc

@@ -13,9 +13,11 @@ from trending_shared.catalog import (
     identity_ids,
     reviews,
     signals,
+    tides,
     titles,
 )
-from trending_shared.trends import OLDEST, Series
+from trending_shared.causes import Facts
+from trending_shared.trends import OLDEST, Series, Tides
 
 
 async def read_series(
@@ -33,6 +35,39 @@ async def read_series(
         for title_id, ids in same.items()
         if title_id in series
     }
+
+
+async def read_facts(connection: AsyncConnection, title_ids: Sequence[str]) -> Mapping[str, Facts]:
+    """What is known of titles besides counts; what one source doesn't tell, another may.
+
+    A title's release is the earliest that any source tells. Unknown titles are left out.
+    """
+    same = await _same_titles(connection, title_ids)
+    rows = await connection.execute(
+        sa.select(titles.c.title_id, titles.c.released, titles.c.year).where(
+            titles.c.title_id.in_(sorted(same))
+        )
+    )
+    told = {title_id: (released, year) for title_id, released, year in rows}
+    found = {}
+    for title_id in told:
+        its = [told[one] for one in same[title_id] if one in told]
+        found[title_id] = Facts(
+            released=min((day for day, _ in its if day), default=None),
+            year=told[title_id][1] or min((year for _, year in its if year), default=None),
+        )
+    return found
+
+
+async def read_tides(connection: AsyncConnection, as_of: date) -> Tides:
+    """What moved in whole channels, on the days that a trend rests on."""
+    rows = await connection.execute(
+        sa.select(tides).where(tides.c.day < as_of, tides.c.day >= as_of - OLDEST)
+    )
+    found: dict[str, dict[date, float]] = {}
+    for channel, day, factor in rows:
+        found.setdefault(channel, {})[day] = factor
+    return found
 
 
 async def _same_titles(
@@ -62,9 +97,9 @@ async def _of_each(
         .where(reviews.c.title_id.in_(title_ids), reviews.c.day.is_not(None))
         .group_by(reviews.c.title_id, day)
     )
-    counted = sa.select(titles.c.title_id, titles.c.popularity, titles.c.fetched_at).where(
-        titles.c.title_id.in_(title_ids)
-    )
+    counted = sa.select(
+        titles.c.title_id, titles.c.source, titles.c.popularity, titles.c.fetched_at
+    ).where(titles.c.title_id.in_(title_ids))
     review_rows = (await connection.execute(reviewed)).all()
     title_rows = (await connection.execute(counted)).all()
     signal_rows = (await connection.execute(_signals_of(title_ids, early))).all()
@@ -123,7 +158,7 @@ def gather_series(
     had none. A day without popularity is unknown: the source may just not have shown it.
 
     Args:
-        title_rows: title id, popularity as the catalog keeps it, time of fetching.
+        title_rows: title id, source, popularity as the catalog keeps it, time of fetching.
         review_rows: title id, day, number of reviews, newest time of fetching.
         signal_rows: title id, subject, metric, day, count; one of each subject, metric and day.
     """
@@ -133,12 +168,14 @@ def gather_series(
         reviewed.setdefault(title_id, {})[day] = count
         until[title_id] = max(until.get(title_id, date.min), fetched_at.date())
     series: dict[str, dict[str, dict[date, int]]] = {}
-    for title_id, stored, fetched_at in title_rows:
-        series[title_id] = {f"popularity of {title_id}": read_popularity(stored)}
+    for title_id, source, stored, fetched_at in title_rows:
+        counted = read_popularity(stored)
+        series[title_id] = {f"popularity of {title_id} at {source}": counted}
         if counts := reviewed.get(title_id):
             first, end = min(counts), max(until[title_id], fetched_at.date())
             days = (first + timedelta(days=n) for n in range((end - first).days))
-            series[title_id][f"reviews of {title_id}"] = {day: counts.get(day, 0) for day in days}
+            of_days = {day: counts.get(day, 0) for day in days}
+            series[title_id][f"reviews of {title_id} at {source}"] = of_days
     for title_id, subject_id, metric, day, count in signal_rows:
         if title_id in series:
             named = series[title_id].setdefault(f"{metric} of {subject_id}", {})

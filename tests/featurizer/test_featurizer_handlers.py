@@ -164,10 +164,12 @@ async def test_features_carry_the_trend_of_a_title_that_has_one(featurizer: Feat
     answers = await featurizer.on_titles_cleaned(
         cleaned(a_title(1, popularity=counts, page=page), a_title(2, page=page))
     )
-    surging, unknown = (answer.event.trend for answer in answers)
-    assert surging.score > 1
-    assert surging.day == NOW.date()
-    assert unknown is None
+    surging, unknown = (answer.event for answer in answers)
+    assert surging.trend.score > 1
+    assert surging.trend.day == NOW.date()
+    assert surging.trend.verdict == "rising"
+    assert surging.lack is None
+    assert (unknown.trend, unknown.lack) == (None, "nothing-counted")
 
 
 async def test_a_second_delivery_repeats_the_answer_and_writes_nothing(

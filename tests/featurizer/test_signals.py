@@ -1,5 +1,6 @@
 """What other sources count of a title moves its trend, through the ids they share."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,15 @@ from trending_featurizer.metrics import FeaturizerMetrics
 from trending_featurizer.trend_keeping import TrendKeeper
 from trending_shared.catalog import Catalog, signals
 from trending_shared.clock import FrozenClock
-from trending_shared.events import DayCount, MergedMember, SignalCleaned, TitleCleaned, TitleMerged
+from trending_shared.events import (
+    DayCount,
+    Lack,
+    MergedMember,
+    SignalCleaned,
+    TitleCleaned,
+    TitleMerged,
+    Trend,
+)
 from trending_shared.testing import a_page, a_signal_cleaned, a_title_cleaned
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -45,15 +54,23 @@ def a_signal(
     return a_signal_cleaned(counts=counts, page=a_page(fetched_at=at), **changes)
 
 
+def a_trend(found: Mapping[str, Trend | Lack], title_id: str = "t_1") -> Trend:
+    trend = found[title_id]
+    assert isinstance(trend, Trend)
+    return trend
+
+
 async def test_the_readers_of_its_article_raise_a_title(
     entries: Entries, keeper: TrendKeeper
 ) -> None:
     await entries.write_titles([a_title("t_1"), a_title("t_2", {})], ["h", "h"])
     assert await entries.write_signals([a_signal(surge=4)]) == ["t_1"]
     found = await keeper.measure(["t_1", "t_2"], TODAY)
-    assert set(found) == {"t_1"}
-    assert found["t_1"].score > 1
-    assert found["t_1"].signals == 24 * 100 + 4 * 400
+    assert found["t_2"] == "nothing-counted"
+    trend = a_trend(found, "t_1")
+    assert trend.score > 1
+    assert trend.signals == 24 * 100 + 4 * 400
+    assert [(part.metric, part.score) for part in trend.parts] == [("pageviews", trend.score)]
 
 
 async def test_a_signal_before_its_title_waits_for_it(
@@ -61,7 +78,7 @@ async def test_a_signal_before_its_title_waits_for_it(
 ) -> None:
     assert await entries.write_signals([a_signal(surge=4)]) == []
     await entries.write_titles([a_title()], ["h"])
-    assert set(await keeper.measure(["t_1"], TODAY)) == {"t_1"}
+    assert a_trend(await keeper.measure(["t_1"], TODAY)).score > 1
 
 
 async def test_a_subject_that_shares_two_ids_with_a_title_counts_once(
@@ -70,20 +87,23 @@ async def test_a_subject_that_shares_two_ids_with_a_title_counts_once(
     ids = {"imdb": "tt0078748", "trakt": "295"}
     await entries.write_titles([a_title(ids=ids)], ["h"])
     await entries.write_signals([a_signal(external_ids=ids)])
-    assert (await keeper.measure(["t_1"], TODAY))["t_1"].signals == 2800
+    assert a_trend(await keeper.measure(["t_1"], TODAY)).signals == 2800
 
 
-async def test_series_of_different_units_weigh_alike(entries: Entries, keeper: TrendKeeper) -> None:
+@pytest.mark.parametrize(("watchers", "weight"), [(1000, 1.0), (1, 0.28)])
+async def test_series_of_different_units_weigh_by_how_well_they_are_known(
+    entries: Entries, keeper: TrendKeeper, watchers: int, weight: float
+) -> None:
     await entries.write_titles([a_title()], ["h"])
     await entries.write_signals([a_signal(surge=8)])
-    alone = (await keeper.measure(["t_1"], TODAY))["t_1"].score
-    few = [item.model_copy(update={"count": 1}) for item in a_signal().counts]
-    watchers = a_signal_cleaned(
-        subject_id="s_2", metric="watchers", counts=tuple(few), page=a_page(fetched_at=NOW)
+    alone = a_trend(await keeper.measure(["t_1"], TODAY)).score
+    steady = [item.model_copy(update={"count": watchers}) for item in a_signal().counts]
+    other = a_signal_cleaned(
+        subject_id="s_2", metric="watchers", counts=tuple(steady), page=a_page(fetched_at=NOW)
     )
-    await entries.write_signals([watchers])
-    both = (await keeper.measure(["t_1"], TODAY))["t_1"].score
-    assert both == pytest.approx(alone / 2, abs=0.05)
+    await entries.write_signals([other])
+    both = a_trend(await keeper.measure(["t_1"], TODAY)).score
+    assert both == pytest.approx(alone / (1 + weight), abs=0.05)
 
 
 async def test_of_two_counts_of_a_day_the_later_one_holds_whichever_comes_first(
@@ -138,10 +158,12 @@ async def test_a_signal_finds_a_title_through_what_others_call_it(
 ) -> None:
     await entries.write_titles([a_title("t_1", {}), a_title("t_2", {})], ["h", "h"])
     await entries.write_signals([a_signal(surge=4)])
-    assert await keeper.measure(["t_1", "t_2"], TODAY) == {}
+    lacking = await keeper.measure(["t_1", "t_2"], TODAY)
+    assert set(lacking.values()) == {"nothing-counted"}
     said = a_merged("t_1", "t_2", ids=("imdb:tt0078748", "wikipedia:en:Alien_(film)"))
     assert sorted(await entries.write_identities([said])) == ["t_1", "t_2"]
-    assert set(await keeper.measure(["t_1", "t_2"], TODAY)) == {"t_1", "t_2"}
+    found = await keeper.measure(["t_1", "t_2"], TODAY)
+    assert a_trend(found, "t_1").score == a_trend(found, "t_2").score > 1
     assert sorted(await entries.write_signals([a_signal()])) == ["t_1", "t_2"]
 
 
@@ -154,12 +176,12 @@ async def test_what_several_sources_tell_of_one_title_counts_together(
     titles = [a_title("t_1", {}, popularity=views(10)), a_title("t_2", {}, popularity=views(100))]
     await entries.write_titles(titles, ["h", "h"])
     alone = await keeper.measure(["t_1"], TODAY)
-    assert (set(alone), round(alone["t_1"].recent)) == ({"t_1"}, 10)
+    assert round(a_trend(alone).recent) == 10
     await entries.write_identities([a_merged("t_1", "t_2")])
     together = await keeper.measure(["t_2"], TODAY)
     assert set(together) == {"t_1", "t_2"}, "what happens to one of them moves both"
     assert together["t_1"] == together["t_2"]
-    assert round(together["t_1"].recent) == 110
+    assert round(a_trend(together).recent) == 110
     parted = [a_merged("t_1", resolution=2), a_merged("t_2", resolution=2)]
     await keeper.measure(await entries.write_identities(parted), TODAY)
     assert await keeper.measure(["t_1"], TODAY) == alone

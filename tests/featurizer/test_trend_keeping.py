@@ -13,10 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from trending_featurizer.entries import Entries
 from trending_featurizer.metrics import FeaturizerMetrics
 from trending_featurizer.trend_keeping import TrendKeeper
-from trending_shared.catalog import Catalog, titles, trends
+from trending_shared.catalog import Catalog, identities, tides, titles, trend_lacks, trends
+from trending_shared.causes import Facts
 from trending_shared.clock import FrozenClock
 from trending_shared.errors import StoreUnavailable
-from trending_shared.events import DayCount, ReviewCleaned, TitleCleaned
+from trending_shared.events import DayCount, ReviewCleaned, TitleCleaned, Trend
+from trending_shared.series import read_facts
 from trending_shared.testing import a_page, a_review_cleaned, a_title_cleaned
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -67,10 +69,15 @@ async def test_a_surging_title_has_a_higher_trend_than_a_steady_one(
 ) -> None:
     await entries.write_titles([a_title("t_1"), a_title("t_2", surge=4)], ["h", "h"])
     found = await keeper.measure(["t_1", "t_2"], TODAY)
-    assert found["t_2"].score > 1 > 0.1 > abs(found["t_1"].score)
-    assert [(row["title_id"], row["day"], row["score"]) for row in await stored(catalog)] == [
-        (title_id, TODAY, found[title_id].score) for title_id in ("t_1", "t_2")
-    ]
+    steady, surging = found["t_1"], found["t_2"]
+    assert isinstance(steady, Trend)
+    assert isinstance(surging, Trend)
+    assert surging.score > 1 > 0.1 > abs(steady.score)
+    assert (surging.verdict, steady.verdict) == ("rising", "steady")
+    assert [
+        Trend.model_validate({name: row[name] for name in Trend.model_fields})
+        for row in await stored(catalog)
+    ] == [steady, surging]
 
 
 async def test_measuring_again_changes_nothing(
@@ -90,9 +97,10 @@ async def test_reviews_of_late_raise_a_title(
     title = a_title_cleaned(title_id="t_1", page=a_page(fetched_at=NOW))
     await entries.write_titles([title], ["h"])
     await entries.write_reviews(some_reviews("t_1", [200, 40, 30, 20]))
-    assert await keeper.measure(["t_1"], TODAY) == {}
+    assert await keeper.measure(["t_1"], TODAY) == {"t_1": "too-few-signals"}
     await entries.write_reviews(some_reviews("t_1", [200, 40, 30, 20] + [2] * 20))
     trend = (await keeper.measure(["t_1"], TODAY))["t_1"]
+    assert isinstance(trend, Trend)
     assert trend.score > 0.8
     assert trend.signals == 23  # the one 200 days ago only tells that it was there by then
     assert trend.expected == pytest.approx(3 / 49, rel=0.5)
@@ -152,6 +160,140 @@ async def test_ninety_days_of_trends_are_kept(
         await catalog.upsert(connection, trends, [{**row, "day": day} for day in days])
     await keeper.measure_all(TODAY)
     assert [row["day"] for row in await stored(catalog)] == [date(2026, 8, 5), TODAY]
+
+
+# ---------------------------------------------------------------- why, and what is lacking
+
+
+async def lacks(catalog: Catalog) -> dict[str, tuple[date, str]]:
+    async with catalog.reading() as connection:
+        rows = await connection.execute(sa.select(trend_lacks))
+        return {row.title_id: (row.day, row.lack) for row in rows}
+
+
+async def test_what_a_title_lacks_is_kept_until_it_has_a_trend(
+    catalog: Catalog, entries: Entries, keeper: TrendKeeper
+) -> None:
+    young = a_title("t_1")
+    young = young.model_copy(update={"popularity": young.popularity[:10]})
+    await entries.write_titles([young, a_title_cleaned(title_id="t_2")], ["h", "h"])
+    await keeper.measure_all(TODAY)
+    assert await lacks(catalog) == {
+        "t_1": (TODAY, "too-few-days"),
+        "t_2": (TODAY, "nothing-counted"),
+    }
+    await keeper.measure_all(TODAY - timedelta(days=3))
+    assert (await lacks(catalog))["t_1"][0] == TODAY, "what is older changes nothing"
+    later = NOW + timedelta(minutes=1)
+    told = a_title("t_1").model_copy(update={"page": a_page(fetched_at=later)})
+    await entries.write_titles([told], ["h"])
+    await keeper.measure(["t_1"], TODAY)
+    assert set(await lacks(catalog)) == {"t_2"}
+    assert [row["title_id"] for row in await stored(catalog)] == ["t_1"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"released": TODAY - timedelta(days=3), "year": 2026}, "release"),
+        ({"released": date(2006, 11, 1), "year": 2006}, "anniversary"),
+        ({"released": date(2006, 6, 1), "year": 2006}, "attention"),
+    ],
+)
+async def test_the_day_of_a_release_says_why_a_title_rises(
+    entries: Entries, keeper: TrendKeeper, changes: dict[str, Any], kind: str
+) -> None:
+    title = a_title("t_1", surge=5).model_copy(update=changes)
+    await entries.write_titles([title], ["h"])
+    trend = (await keeper.measure(["t_1"], TODAY))["t_1"]
+    assert isinstance(trend, Trend)
+    assert trend.cause is not None
+    assert trend.cause.kind == kind
+    assert trend.standing == ("new" if kind == "release" else "catalogue")
+
+
+async def test_what_one_source_knows_of_a_release_holds_for_all_that_tell_of_the_title(
+    catalog: Catalog, entries: Entries, keeper: TrendKeeper
+) -> None:
+    known = a_title_cleaned(title_id="t_2", year=1994, released=date(1994, 10, 31))
+    await entries.write_titles([a_title("t_1", surge=5), known], ["h", "h"])
+    rows = [{"title_id": id, "merged_id": "t_1", "resolution": 1} for id in ("t_1", "t_2")]
+    async with catalog.transaction() as connection:
+        await catalog.upsert(connection, identities, rows)
+        facts = await read_facts(connection, ["t_1", "t_2"])
+    assert facts["t_1"] == Facts(date(1994, 10, 31), 1979)
+    trend = (await keeper.measure(["t_1"], TODAY))["t_1"]
+    assert isinstance(trend, Trend)
+    assert trend.cause is not None
+    assert trend.cause.kind == "anniversary"
+
+
+# ---------------------------------------------------------------- tides
+
+
+def a_source_that_doubles(titles: int, *, surge: int) -> list[TitleCleaned]:
+    return [a_title(f"t_{n:04}", surge=surge) for n in range(titles)]
+
+
+async def test_a_rise_of_all_that_a_source_counts_is_no_titles_rise(
+    catalog: Catalog, entries: Entries, keeper: TrendKeeper
+) -> None:
+    batch = a_source_that_doubles(40, surge=2)
+    await entries.write_titles(batch, ["h"] * len(batch))
+    assert await keeper.look_at_tides(TODAY)
+    assert not await keeper.look_at_tides(TODAY), "it is known by now"
+    await keeper.measure_all(TODAY)
+    rows = await stored(catalog)
+    assert {row["verdict"] for row in rows} == {"steady"}
+    assert {row["cause"]["kind"] for row in rows} == {"source-wide"}
+    assert rows[0]["cause"]["evidence"]["channel"] == "popularity at demo"
+    async with catalog.reading() as connection:
+        found = (await connection.execute(sa.select(tides).order_by(tides.c.day))).all()
+    assert [(row.channel, row.day, row.factor) for row in found] == [
+        ("popularity at demo", TODAY - timedelta(days=ago), 2.0) for ago in (4, 3, 2, 1)
+    ]
+
+
+async def test_a_tide_that_was_none_after_all_is_forgotten(
+    catalog: Catalog, entries: Entries, keeper: TrendKeeper
+) -> None:
+    batch = a_source_that_doubles(40, surge=2)
+    await entries.write_titles(batch, ["h"] * len(batch))
+    await keeper.measure_all(TODAY)
+    many = [a_title(f"t_0{n:05}") for n in range(100)]  # they arrived later, and didn't move
+    await entries.write_titles(many, ["h"] * len(many))
+    assert await keeper.look_at_tides(TODAY)
+    async with catalog.reading() as connection:
+        assert (await connection.execute(sa.select(tides))).all() == []
+    await keeper.measure_all(TODAY)
+    surging = [row for row in await stored(catalog) if row["title_id"] in {"t_0000", "t_0039"}]
+    assert {row["verdict"] for row in surging} == {"rising"}
+
+
+async def test_a_turn_of_the_tide_measures_all_titles_again_within_the_hour(
+    catalog: Catalog, entries: Entries, metrics: FeaturizerMetrics
+) -> None:
+    batch = a_source_that_doubles(40, surge=1)
+    await entries.write_titles(batch, ["h"] * len(batch))
+    later = [
+        title.model_copy(update={"page": a_page(fetched_at=NOW + timedelta(minutes=1))})
+        for title in a_source_that_doubles(40, surge=2)
+    ]
+    keeper = TrendKeeper(catalog, clock=FrozenClock(NOW), metrics=metrics)
+    looks = 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            await entries.write_titles(later, ["h"] * len(later))
+        if looks == 2:
+            raise Enough
+
+    with pytest.raises(Enough):
+        await keeper.keep_fresh(sleep)
+    rows = await stored(catalog)
+    assert {row["cause"]["kind"] for row in rows} == {"source-wide"}
 
 
 class ForgetfulCatalog(Catalog):

@@ -1,13 +1,25 @@
 """A title rises against its own past: simulated series with a known answer."""
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from trending_shared.events import Trend
-from trending_shared.trends import PRIOR, measure_trend
+from trending_shared.events import Lack, Trend
+from trending_shared.trends import (
+    LEAST_EFFECT,
+    LEVEL,
+    PRIOR,
+    Series,
+    cut_board,
+    measure_tides,
+    measure_trend,
+    measure_trends,
+)
 
 TODAY = date(2026, 11, 2)  # a Monday: the weekend lies in the heaviest days
 WEEK = (0.8, 0.75, 0.8, 0.9, 1.2, 1.5, 1.35)
@@ -133,7 +145,7 @@ def test_series_of_different_units_are_each_compared_with_themselves() -> None:
     alone = measure_trend({"reviews": reviews}, TODAY)
     assert both is not None
     assert alone is not None
-    assert both.score == pytest.approx((trend_of(views).score + alone.score) / 2)
+    assert both.score == pytest.approx((trend_of(views).score + alone.score) / 2, abs=0.03)
     assert both.recent == pytest.approx(trend_of(views).recent + alone.recent)
 
 
@@ -146,3 +158,209 @@ def test_a_series_with_too_little_data_leaves_its_weight_to_the_other() -> None:
 def test_absurd_counts_give_a_finite_score() -> None:
     counts = simulate(10) | {TODAY - timedelta(days=1): 10**400}
     assert np.isfinite(trend_of(counts).score)
+
+
+# ---------------------------------------------------------------- how sure that is
+
+days_of_counts = st.dictionaries(
+    st.integers(1, 60).map(lambda ago: TODAY - timedelta(days=ago)),
+    st.one_of(st.integers(0, 5), st.integers(0, 10**6), st.integers(0, 10**400)),
+    max_size=60,
+)
+channels = st.sampled_from(
+    ["pageviews of s_1", "pageviews of s_2", "watchers of s_3", "reviews of t_1 at tmdb"]
+)
+all_series = st.dictionaries(channels, days_of_counts, max_size=4)
+
+
+@given(all_series)
+@settings(max_examples=200, deadline=None)
+def test_whatever_is_counted_the_figures_agree_with_each_other(
+    series: dict[str, dict[date, int]],
+) -> None:
+    found = measure_trends({"t": series}, TODAY)["t"]
+    if not isinstance(found, Trend):
+        return
+    assert all(
+        value is not None and math.isfinite(value)
+        for value in (found.score, found.low, found.high, found.chance, found.recent)
+    )
+    assert found.low is not None
+    assert found.high is not None
+    assert found.chance is not None
+    assert found.low < found.score < found.high
+    assert 0 <= found.chance <= 1
+    assert sum(part.score for part in found.parts) == pytest.approx(found.score, abs=1e-9)
+    assert sum(part.recent for part in found.parts) == pytest.approx(found.recent)
+    assert len({(part.metric, part.source) for part in found.parts}) == len(found.parts)
+    if found.verdict == "rising":
+        assert found.score > 0
+        assert found.cause is not None
+        assert found.chance <= (1 - LEVEL) / 2 + 1e-9
+    if found.verdict == "falling":
+        assert found.high < 0
+
+
+@given(all_series, st.integers(1, 5))
+@settings(max_examples=50, deadline=None)
+def test_a_title_is_measured_alike_whoever_is_measured_with_it(
+    series: dict[str, dict[date, int]], others: int
+) -> None:
+    alone = measure_trends({"t": series}, TODAY)
+    shuffled = dict(reversed(series.items()))
+    crowd = {f"u_{n}": {"pageviews of s_9": simulate(50, seed=n)} for n in range(others)}
+    assert measure_trends({**crowd, "t": shuffled}, TODAY)["t"] == alone["t"]
+
+
+def test_counts_that_are_restless_by_themselves_must_rise_more() -> None:
+    def trend(spread: float) -> Trend:
+        random = np.random.default_rng(3)
+        rates = {day: 1000 * random.gamma(1 / spread, spread) for day in simulate(1)}
+        return trend_of(
+            {
+                day: int(rate) * (2 if day >= TODAY - timedelta(days=5) else 1)
+                for day, rate in rates.items()
+            }
+        )
+
+    calm, restless = trend(0.005), trend(0.4)
+    assert calm.verdict == "rising"
+    assert restless.verdict == "steady"
+    assert restless.score > 0.4, "it has as much more, and nobody can tell"
+
+
+def test_a_past_that_grew_all_the_time_is_no_reason_to_call_it_rising() -> None:
+    grown = {
+        TODAY - timedelta(days=ago): int(2000 * math.exp(-0.015 * ago)) for ago in range(1, 57)
+    }
+    trend = trend_of(grown)
+    assert trend.score > LEAST_EFFECT
+    assert trend.verdict == "steady"
+
+
+def test_one_wild_day_of_the_past_hardly_moves_what_is_expected() -> None:
+    counts = simulate(100)
+    wild = counts | {TODAY - timedelta(days=20): 10_000}
+    assert trend_of(wild).expected < 1.15 * trend_of(counts).expected
+    weekly = {day: 40 * count if day.weekday() == 4 else count for day, count in counts.items()}
+    assert abs(trend_of(weekly).score) < 0.1, "a weekday of its own is no wild day"
+
+
+def test_a_little_more_is_not_rising_however_sure_it_is() -> None:
+    counts = {TODAY - timedelta(days=ago): 120_000 if ago <= 7 else 100_000 for ago in range(1, 57)}
+    trend = trend_of(counts)
+    assert trend.score == pytest.approx(math.log2(1.2), abs=0.001)
+    assert trend.verdict == "steady"
+
+
+def test_one_channel_that_surely_rises_is_enough() -> None:
+    still = {f"pageviews of s_{n}": simulate(500, seed=n) for n in range(3)}
+    burst = {"reviews of t_1 at tmdb": simulate(20, change=surging)}
+    found = measure_trends({"t": still | {"watchers of s_4": simulate(500)} | burst}, TODAY)["t"]
+    assert isinstance(found, Trend)
+    assert found.verdict == "rising"
+    assert found.parts[0].metric == "reviews"
+
+
+@pytest.mark.parametrize(
+    ("counts", "lack"),
+    [
+        ({}, "nothing-counted"),
+        (simulate(1000, days=13), "too-few-days"),
+        ({TODAY - timedelta(days=ago): int(ago == 20) for ago in range(1, 57)}, "too-few-signals"),
+        (
+            {day: n for day, n in simulate(1000).items() if day < TODAY - timedelta(days=3)},
+            "not-watched-of-late",
+        ),
+        ({TODAY + timedelta(days=n): 100 for n in range(60)}, "nothing-counted"),
+    ],
+)
+def test_what_is_lacking_has_a_name(counts: dict[date, int], lack: Lack) -> None:
+    assert measure_trends({"t": {"popularity of t": counts}}, TODAY)["t"] == lack
+
+
+def test_what_a_title_lacks_is_what_its_best_known_series_does() -> None:
+    young = {"pageviews of s": simulate(100, days=10), "watchers of s": {}}
+    assert measure_trends({"t": young, "u": {}}, TODAY) == {
+        "t": "too-few-days",
+        "u": "nothing-counted",
+    }
+
+
+# ---------------------------------------------------------------- tides
+
+
+def a_catalogue(titles: int, change: Callable[[int], float], seed: int = 0) -> list[Series]:
+    return [
+        {
+            "pageviews of it": simulate(100, change=change, week=WEEK, seed=seed + n),
+            "reviews of t at tmdb": simulate(10, seed=seed + n),
+        }
+        for n in range(titles)
+    ]
+
+
+def doubled(ago: int) -> float:
+    return 2.0 if ago <= 2 else 1.0
+
+
+def test_what_all_of_a_channel_does_is_a_tide_on_its_days() -> None:
+    found = measure_tides(a_catalogue(60, doubled), TODAY, {})
+    assert set(found) == {"pageviews"}
+    assert found["pageviews"] == {
+        TODAY - timedelta(days=ago): pytest.approx(2, rel=0.1) for ago in (1, 2)
+    }
+    assert measure_tides(a_catalogue(60, lambda ago: 1.0), TODAY, {}) == {}
+
+
+def test_a_few_titles_make_no_tide_and_neither_do_many_that_surge_alone() -> None:
+    assert measure_tides(a_catalogue(20, doubled), TODAY, {}) == {}
+    some = a_catalogue(50, lambda ago: 1.0) + a_catalogue(10, surging, seed=500)
+    assert measure_tides(some, TODAY, {}) == {}
+
+
+def test_a_tide_lifts_no_title_and_one_that_rises_above_it_still_does() -> None:
+    catalogue = a_catalogue(60, doubled)
+    tides = measure_tides(catalogue, TODAY, {})
+    lifted = measure_trend(catalogue[0], TODAY, tides=tides)
+    assert lifted is not None
+    assert lifted.verdict == "steady"
+    assert lifted.cause is not None
+    assert (lifted.cause.kind, lifted.cause.evidence["channel"]) == ("source-wide", "pageviews")
+    alone = measure_trend(catalogue[0], TODAY)
+    assert alone is not None
+    assert alone.verdict == "rising"
+    higher = {
+        "pageviews of it": simulate(100, change=lambda ago: doubled(ago) * surging(ago), week=WEEK)
+    }
+    above = measure_trend(higher, TODAY, tides=tides)
+    assert above is not None
+    assert above.verdict == "rising"
+
+
+def test_a_source_that_counts_twice_as_much_from_a_day_on_stays_in_its_old_unit() -> None:
+    tides: dict[str, dict[date, float]] = {}
+    began = TODAY - timedelta(days=12)
+    for ahead in range(13):
+        today = began + timedelta(days=ahead)
+        catalogue: list[Series] = []
+        for n in range(40):
+            counts = simulate(100, today=today, seed=n)
+            late = {day: count * 2 for day, count in counts.items() if day >= began}
+            catalogue.append({"pageviews of it": counts | late})
+        found = measure_tides(catalogue, today, tides).get("pageviews", {})
+        tides = {"pageviews": {**tides.get("pageviews", {}), **found}}
+    assert sorted(tides["pageviews"]) == [began + timedelta(days=n) for n in range(12)]
+    trend = measure_trend(catalogue[0], TODAY, tides=tides)
+    assert trend is not None
+    assert trend.verdict == "steady"
+    assert abs(trend.score) < 0.25
+
+
+# ---------------------------------------------------------------- boards
+
+
+def test_a_board_is_cut_where_the_expected_share_of_wrong_ones_is_reached() -> None:
+    assert cut_board([0.001, 0.01, 0.02, 0.5], 0.05) == 0.02
+    assert cut_board([0.02, 0.5, 0.9, 0.9], 0.05) == 0.0
+    assert cut_board([], 0.05) == 0.0

@@ -16,10 +16,12 @@ from trending_shared.events import (
     DatasetPublished,
     DatasetRequested,
     FeaturesComputed,
+    Lack,
     ReviewCleaned,
     SignalCleaned,
     TitleCleaned,
     TitleMerged,
+    Trend,
 )
 from trending_shared.messages import Message, Position
 
@@ -66,16 +68,7 @@ class Featurizer:
         await asyncio.to_thread(self._features.append, _positioned(messages, rows))
         self._metrics.titles.inc(len(titles))
         computed = [
-            message.leads_to(
-                FeaturesComputed(
-                    title_id=row["title_id"],
-                    content_hash=row["content_hash"],
-                    text_hash=row["text_hash"],
-                    recipe=row["recipe"],
-                    encoder=row["encoder"],
-                    trend=trends.get(row["title_id"]),
-                )
-            )
+            message.leads_to(features_computed(row, trends.get(row["title_id"])))
             for message, row in zip(messages, rows, strict=True)
         ]
         return [*computed, *await self._cut_if_due(messages)]
@@ -113,6 +106,18 @@ class Featurizer:
         return await asyncio.to_thread(
             self._datasets.cut_if_due, messages, titles=titles, every=self._snapshot_titles
         )
+
+
+def features_computed(row: Row, trend: Trend | Lack | None) -> FeaturesComputed:
+    return FeaturesComputed(
+        title_id=row["title_id"],
+        content_hash=row["content_hash"],
+        text_hash=row["text_hash"],
+        recipe=row["recipe"],
+        encoder=row["encoder"],
+        trend=trend if isinstance(trend, Trend) else None,
+        lack=None if isinstance(trend, Trend) else trend,
+    )
 
 
 def _positioned(
