@@ -35,6 +35,7 @@ from trending_shared.catalog import (
     trends,
     windows,
 )
+from trending_shared.causes import Facts
 from trending_shared.clock import FrozenClock
 from trending_shared.experiments import Arm, Experiments
 from trending_shared.features import compose_text, text_hash
@@ -260,10 +261,13 @@ async def seed_catalog(catalog: Catalog, manifest: Manifest) -> None:
             }
             for day, count in counts.items()
         ]
-        for day in (DAY, DAY - timedelta(days=1), DAY - timedelta(days=14)):
-            trend = measure_trend({"pageviews of it": counts}, day)
+        for ago in (*range(6), 14):
+            day = DAY - timedelta(days=ago)
+            facts = Facts(year=film.year)
+            trend = measure_trend({"pageviews of it": counts}, day, facts=facts)
             assert trend
-            rows[trends].append({"title_id": film.id, **trend.model_dump(), "day": day})
+            told = trend.model_dump(mode="json") | {"day": day}
+            rows[trends].append({"title_id": film.id, **told})
         if film.predicted:
             rest = dict.fromkeys(manifest.labels, 0.05)
             rows[title_predictions].append(

@@ -31,10 +31,11 @@ from trending_shared.catalog import (
     reviews,
     title_predictions,
     titles,
+    trend_lacks,
     trends,
 )
 from trending_shared.clock import FrozenClock
-from trending_shared.events import PageFetched, ScrapeJob
+from trending_shared.events import Lack, PageFetched, ScrapeJob, Trend
 from trending_shared.experiments import Arm, Experiment, Experiments, Subject
 from trending_shared.messages import Message, first_message
 from trending_shared.registry import Manifest, ModelRegistry
@@ -202,6 +203,17 @@ class World:
         }
         async with self.catalog.transaction() as connection:
             await self.catalog.upsert(connection, trends, [row])
+
+    async def put_trend(self, title_id: str, trend: Trend) -> None:
+        """As the featurizer does."""
+        row = trend.model_dump(mode="json") | {"day": trend.day, "title_id": title_id}
+        async with self.catalog.transaction() as connection:
+            await self.catalog.upsert(connection, trends, [row])
+
+    async def lack_trend(self, title_id: str, day: date, lack: Lack) -> None:
+        row = {"title_id": title_id, "day": day, "lack": lack}
+        async with self.catalog.transaction() as connection:
+            await self.catalog.upsert(connection, trend_lacks, [row])
 
     async def add_prediction(
         self,

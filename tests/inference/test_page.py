@@ -15,6 +15,7 @@ from trending_inference.page import address, chips, read_filters, web_address
 from trending_inference.pictures import chart, drift_charts
 from trending_inference.schemas import PredictedGenre
 from trending_inference.wordings import age, is_stale, shortlist, times, verdict
+from trending_shared.events import Trend, TrendCause, TrendPart
 from trending_shared.testing.models import a_graph, promote
 
 HOSTILE = """<script>alert(1)</script>" onmouseover="alert(2)' {{ 7 * 7 }} <img src=x onerror=a>"""
@@ -74,6 +75,58 @@ async def test_the_first_page_shows_rising_titles_and_the_model(world: Any) -> N
     )
     assert "1 November 2026 · data as of 1 November 2026, 12:00 UTC, 6 hours old" in page.words
     assert "This is old." not in page.words
+
+
+async def test_a_title_shows_how_sure_its_rise_is_and_how_it_came(
+    world: Any, client: AsyncClient
+) -> None:
+    await world.add_title("t_1")
+    for ago, score in ((0, 1.0), (1, 0.5), (2, 0.0), (5, 0.1)):
+        trend = Trend(
+            day=DAY - timedelta(days=ago),
+            score=score,
+            recent=20,
+            expected=10,
+            signals=99,
+            low=score - 0.5,
+            high=score + 1,
+            chance=0.001,
+            verdict="rising" if score >= 0.5 else "steady",
+            standing="catalogue",
+            parts=(TrendPart(metric="pageviews", score=score, recent=20, expected=10),),
+            cause=TrendCause(kind="attention", probability=0.8) if score >= 0.5 else None,
+        )
+        await world.put_trend("t_1", trend)
+    page = Seen((await client.get("/titles/t_1")).text)
+    assert "2.0× its usual rising: 1.4× to 4.0×" in page.words
+    assert "a title of the catalogue" in page.words
+    assert "a rise in attention; no date that is known says why" in page.words
+    (history,) = (
+        attrs
+        for tag, attrs in page.tags
+        if tag == "svg" and (attrs.get("aria-label") or "").startswith("Against its usual")
+    )
+    assert history["aria-label"] == (
+        "Against its usual from 27 October 2026 to 1 November 2026: 1.1× at first, 2.0× at most, "
+        "on 1 November 2026, 2.0× at last; 2 days rising"
+    )
+    assert [tag for tag, _ in page.tags].count("polygon") == 1, "a lone day has no band"
+    assert "/v1/titles/t_1/trends" in page.links()
+    board = Seen((await client.get("/?verdict=rising")).text)
+    assert "fastest first; 1 surely rising" in board.words
+    assert "surely rising" in board.words
+    wrong = Seen((await client.get("/?verdict=up")).text)
+    assert "The movement was left out" in wrong.words
+
+
+async def test_a_title_without_enough_data_says_what_is_lacking(
+    world: Any, client: AsyncClient
+) -> None:
+    await world.add_title("t_1")
+    await world.lack_trend("t_1", DAY, "too-few-days")
+    page = Seen((await client.get("/titles/t_1")).text)
+    assert "Not enough data to tell whether it rises." in page.words
+    assert "counted on too few days to say what is usual" in page.words
 
 
 async def test_data_that_is_old_says_so(world: Any, client: AsyncClient) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 
-from trending_shared.events import ScrapeJob
+from trending_inference.browsing import FALSE_DISCOVERIES
+from trending_shared.events import ScrapeJob, Trend, TrendCause, TrendPart
 from trending_shared.testing.models import a_graph, promote
+from trending_shared.trends import cut_board
 
 DAY = date(2026, 11, 1)
 
@@ -45,10 +47,24 @@ async def test_the_fastest_rising_title_of_the_newest_day_comes_first(
         "score": 2.0,
         "recent": 20.0,
         "expected": 10.0,
+        "trend": {
+            "day": "2026-11-01",
+            "verdict": None,
+            "lack": None,
+            "score": 2.0,
+            "recent": 20.0,
+            "expected": 10.0,
+            "signals": 140,
+            "interval": None,
+            "standing": None,
+            "parts": [],
+            "cause": None,
+            "stands_out": None,
+        },
         "reasons": [
             {
                 "kind": "not-enough-data",
-                "text": "not enough was counted to say whether it rises",
+                "text": "nothing is counted of it",
                 "contribution": None,
                 "figures": {},
             }
@@ -154,6 +170,7 @@ async def test_facets_count_what_each_choice_would_leave(client: AsyncClient, wo
         "languages": {"English": 2, "fr": 1},
         "countries": {"United Kingdom": 2},
         "years": {2020: 1, 1979: 1},
+        "verdicts": {},
     }
     horror = await facets("?genre=Horror&year_from=2000")
     assert horror["genres"] == {"Crime": 1, "Horror": 1}, "of what is left without a genre"
@@ -208,11 +225,150 @@ async def test_reasons_stand_beside_a_rising_title(client: AsyncClient, world: A
     await world.add_title(popularity=days, year=2026, score=1.7)
     (item,) = (await client.get("/v1/trending")).json()["items"]
     assert [reason["text"] for reason in item["reasons"]] == [
-        "popularity at its source: 40 a day of late, 10 expected",
-        "new this year",
+        "likely its release this year",
+        "popularity at demo: 40 a day of late, 10 expected",
     ]
     detail = (await client.get("/v1/titles/t_alien")).json()
     assert detail["reasons"] == item["reasons"]
+
+
+# ---------------------------------------------------------------- how sure, and since when
+
+
+def a_trend(score: float, **changes: Any) -> Trend:
+    fields: dict[str, Any] = {
+        "day": DAY,
+        "score": score,
+        "recent": 20.0,
+        "expected": 10.0,
+        "signals": 140,
+        "low": score - 0.5,
+        "high": score + 0.5,
+        "chance": 0.001,
+        "verdict": "rising",
+        "standing": "catalogue",
+        "parts": (
+            TrendPart(metric="pageviews", score=score + 0.2, recent=15, expected=5),
+            TrendPart(metric="reviews", source="tmdb", score=-0.2, recent=5, expected=5),
+        ),
+        "cause": TrendCause(
+            kind="anniversary",
+            probability=0.9,
+            chances={"anniversary": 0.9, "attention": 0.1},
+            evidence={"released": "2001-11-01", "years": 25, "days_since": 0},
+        ),
+    }
+    return Trend(**(fields | changes))
+
+
+async def test_a_trend_explains_itself(client: AsyncClient, world: Any) -> None:
+    await world.add_title()
+    await world.put_trend("t_alien", a_trend(1.0))
+    (item,) = (await client.get("/v1/trending")).json()["items"]
+    trend = item["trend"]
+    assert trend["verdict"] == "rising"
+    assert trend["interval"] == {"level": 0.99, "low": 0.5, "high": 1.5}
+    assert trend["standing"] == "catalogue"
+    assert sum(part["score"] for part in trend["parts"]) == pytest.approx(trend["score"])
+    assert trend["parts"][1]["source"] == "tmdb"
+    assert (trend["cause"]["kind"], trend["cause"]["evidence"]["years"]) == ("anniversary", 25)
+    assert [reason["text"] for reason in item["reasons"]] == [
+        "likely an anniversary: 25 years after its release, today",
+        "page views: 15 a day of late, 5.0 expected",
+        "reviews at tmdb: 5.0 a day of late, 5.0 expected",
+    ]
+    detail = (await client.get("/v1/titles/t_alien")).json()
+    assert detail["trend"] == trend | {"stands_out": None}
+    assert detail["trends"][0]["low"] == 0.5
+
+
+async def test_a_board_is_narrowed_by_verdict_and_counts_each(
+    client: AsyncClient, world: Any
+) -> None:
+    for name, verdict in (("Up", "rising"), ("Still", "steady"), ("Down", "falling")):
+        await world.add_title(f"t_{name}", name=name)
+        await world.put_trend(f"t_{name}", a_trend(0.5, verdict=verdict))
+    assert await names(client, "/v1/trending?verdict=rising") == ["Up"]
+    assert await names(client, "/v1/trending?verdict=falling&kind=show") == []
+    facets = (await client.get("/v1/trending/facets?verdict=rising")).json()
+    assert {facet["value"]: facet["count"] for facet in facets["verdicts"]} == {
+        "rising": 1,
+        "steady": 1,
+        "falling": 1,
+    }
+    assert facets["kinds"] == [{"value": "film", "count": 1}]
+    assert (await client.get("/v1/trending?verdict=not-enough-data")).status_code == 422
+
+
+async def test_what_stands_out_is_what_is_left_of_a_board_that_is_cut(
+    client: AsyncClient, world: Any
+) -> None:
+    chances = [0.0005, 0.004, 0.0045, 0.04, 0.2, 0.5, 0.7, 0.9, 0.95, 0.99]
+    for number, chance in enumerate(chances):
+        await world.add_title(f"t_{number}")
+        verdict = "rising" if chance <= 0.005 else "steady"
+        await world.put_trend(f"t_{number}", a_trend(1 - chance, chance=chance, verdict=verdict))
+    await world.add_title("t_old", score=-1.0)  # of before there were chances
+    bar = cut_board(chances, FALSE_DISCOVERIES)
+    items = (await client.get("/v1/trending")).json()["items"]
+    told = {item["title_id"]: item["trend"]["stands_out"] for item in items}
+    assert told == {
+        f"t_{number}": chance <= min(bar, 0.005) for number, chance in enumerate(chances)
+    } | {"t_old": None}
+    assert sum(bool(each) for each in told.values()) == 3
+
+
+async def test_every_past_day_of_a_title_can_be_looked_up(client: AsyncClient, world: Any) -> None:
+    await world.add_title()
+    await world.add_title("t_other")
+    for ago, score in ((0, 1.0), (1, 0.4), (3, -0.2)):
+        verdict = "rising" if score > 0.9 else "steady"
+        trend = a_trend(score, day=DAY - timedelta(days=ago), verdict=verdict)
+        await world.put_trend("t_alien", trend)
+    await world.put_trend("t_other", a_trend(0.1, day=DAY - timedelta(days=4)))
+    history = (await client.get("/v1/titles/t_alien/trends")).json()
+    assert (history["first_day"], history["last_day"]) == ("2026-10-28", "2026-11-01")
+    assert [(day["day"], day["verdict"], day["score"]) for day in history["days"]] == [
+        ("2026-10-28", "not-enough-data", None),
+        ("2026-10-29", "steady", -0.2),
+        ("2026-10-30", "not-enough-data", None),
+        ("2026-10-31", "steady", 0.4),
+        ("2026-11-01", "rising", 1.0),
+    ]
+    assert history["days"][4]["cause"]["kind"] == "anniversary"
+    some = "/v1/titles/t_alien/trends?since=2026-10-31&until=2026-10-31"
+    assert [day["day"] for day in (await client.get(some)).json()["days"]] == ["2026-10-31"]
+    nothing = "/v1/titles/t_alien/trends?since=2027-01-01"
+    assert (await client.get(nothing)).json()["days"] == []
+    assert (await client.get("/v1/titles/t_none/trends")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query", ["since=yesterday", "since=2026-11-02&until=2026-11-01", "from=2026-11-01"]
+)
+async def test_a_history_with_senseless_bounds_is_refused(
+    client: AsyncClient, world: Any, query: str
+) -> None:
+    await world.add_title()
+    response = await client.get(f"/v1/titles/t_alien/trends?{query}")
+    assert response.status_code == 422
+
+
+async def test_not_enough_data_is_an_answer(client: AsyncClient, world: Any) -> None:
+    await world.add_title()
+    detail = (await client.get("/v1/titles/t_alien")).json()
+    assert (detail["trend"]["verdict"], detail["trend"]["lack"]) == ("not-enough-data", None)
+    await world.put_trend("t_alien", a_trend(1.0, day=DAY - timedelta(days=1)))
+    await world.lack_trend("t_alien", DAY, "not-watched-of-late")
+    detail = (await client.get("/v1/titles/t_alien")).json()
+    assert detail["trend"]["verdict"] == "not-enough-data"
+    assert detail["trend"]["lack"] == "not-watched-of-late"
+    assert (detail["trend"]["day"], detail["trend"]["score"]) == ("2026-11-01", None)
+    assert detail["reasons"][0]["text"] == "not watched of late"
+    assert [day["score"] for day in detail["trends"]] == [1.0]
+
+
+# ---------------------------------------------------------------- pages of lists
 
 
 async def test_pages_of_a_list_lead_to_each_other_and_keep_the_filters(

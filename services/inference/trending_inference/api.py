@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from trending_inference.filters import (
     MAX_OFFSET,
     FacetsQuery,
+    HistoryQuery,
     Paged,
     TitleId,
     TitlesQuery,
@@ -31,6 +32,7 @@ from trending_inference.schemas import (
     ModelSummary,
     TitleDetail,
     TitlesAnswer,
+    TrendHistory,
     TrendingAnswer,
     VersionBroken,
     VersionInService,
@@ -146,10 +148,29 @@ def api_routes() -> APIRouter:
         gateway: GatewayDep,
     ) -> Response:
         """Its facts, its trend, what is said of it, and the page all this was found on."""
-        detail = await gateway.browser.title(title_id)
+        detail = await gateway.browser.title(title_id, gateway.clock.now().date())
         if detail is None:
             raise Problem(404, "title-unknown", "the catalog has no title with this id")
         return cached(request, detail)
+
+    @routes.get(
+        "/titles/{title_id}/trends",
+        summary="Did it rise, and why, on any past day?",
+        response_model=TrendHistory,
+        responses=problem_responses(404, 422, 503),
+        tags=["titles"],
+    )
+    async def history(
+        request: Request,
+        title_id: Annotated[TitleId, Path(examples=[TITLE_ID])],
+        gateway: GatewayDep,
+        asked: Annotated[HistoryQuery, Query()],
+    ) -> Response:
+        """Each day's verdict, score, interval, parts and cause, as they were measured that day."""
+        found = await gateway.browser.history(title_id, asked.since, asked.until)
+        if found is None:
+            raise Problem(404, "title-unknown", "the catalog has no title with this id")
+        return cached(request, found)
 
     @routes.get(
         "/models",

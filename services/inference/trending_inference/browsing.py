@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trending_inference.filters import TitleFilters, TrendingFilters, conditions, told_by
-from trending_inference.reasons import reasons_for
+from trending_inference.reasons import Reason, reasons_for
 from trending_inference.schemas import (
     AlsoTold,
     Facet,
@@ -22,7 +22,9 @@ from trending_inference.schemas import (
     ReviewText,
     TitleDetail,
     TitleSummary,
+    TitleTrend,
     TrendDay,
+    TrendHistory,
     TrendingTitle,
 )
 from trending_shared.catalog import (
@@ -34,14 +36,17 @@ from trending_shared.catalog import (
     signals,
     title_predictions,
     titles,
+    trend_lacks,
     trends,
 )
 from trending_shared.catalog import reviews as written
-from trending_shared.events import Kind
-from trending_shared.series import read_series
-from trending_shared.trends import Series
+from trending_shared.causes import Facts
+from trending_shared.events import Kind, Lack, Trend
+from trending_shared.series import read_facts, read_series, read_tides
+from trending_shared.trends import Series, Tides, measure_trends
 
 HISTORY = 90  # days of trends in a title's detail
+FALSE_DISCOVERIES = 0.05  # of the titles of a board that stand out
 REVIEWS = 5
 _OF_LATE = timedelta(days=28)
 _SIGNALS_BEHIND = timedelta(days=3)  # sources count a day when it is over, some a day later
@@ -50,6 +55,7 @@ _FACTS = (
     *(titles.c.title_id, titles.c.name, titles.c.kind, titles.c.year),
     *(titles.c.countries, titles.c.language, titles.c.genres),
 )
+_TREND = [trends.c[name] for name in Trend.model_fields]
 _PREDICTED = (
     title_predictions.c.prediction_id,
     title_predictions.c.model_version,
@@ -140,7 +146,7 @@ class Browser:
                 .where(*wanted)
             )
             found = await connection.execute(
-                sa.select(*_FACTS, *_PREDICTED, trends.c.score, trends.c.recent, trends.c.expected)
+                sa.select(*_FACTS, *_PREDICTED, *_TREND)
                 .select_from(joined)
                 .where(*wanted)
                 .order_by(trends.c.score.desc(), titles.c.title_id)
@@ -151,19 +157,21 @@ class Browser:
             nearest = None
             if not total and filters.day:
                 nearest = await _nearest(connection, day)
-            series = await read_series(connection, [row["title_id"] for row in rows], day)
-        items = [
-            TrendingTitle(
-                **_summary(row),
-                score=row["score"],
-                recent=row["recent"],
-                expected=row["expected"],
-                reasons=reasons_for(
-                    series.get(row["title_id"], {}), day, year=row["year"], newest=newest
-                ),
+            bar: float | None = await connection.scalar(_bar(day))
+            known = await _read_known(connection, [row["title_id"] for row in rows], day)
+        items = []
+        for row in rows:
+            trend = _trend(row)
+            items.append(
+                TrendingTitle(
+                    **_summary(row),
+                    score=trend.score,
+                    recent=trend.recent,
+                    expected=trend.expected,
+                    trend=TitleTrend.of(trend, bar=bar or 0.0),
+                    reasons=known.reasons(row["title_id"], trend, newest=newest),
+                )
             )
-            for row in rows
-        ]
         return Trending(day, nearest, total or 0, items)
 
     async def facets(self, filters: TrendingFilters) -> FacetsAnswer:
@@ -200,6 +208,7 @@ class Browser:
             languages = await counts(titles.c.language, of={"language"})
             countries = await counts(sa.cast(titles.c.countries, sa.Text), of={"country"})
             years = await counts(titles.c.year, of={"year_from", "year_to", "age"})
+            verdicts = await counts(trends.c.verdict, of={"verdict"})
         return FacetsAnswer(
             day=day,
             kinds=_ranked(kinds),
@@ -207,6 +216,7 @@ class Browser:
             languages=_ranked(languages),
             countries=_ranked(countries),
             years=[Facet(value=year, count=years[year]) for year in sorted(years, reverse=True)],
+            verdicts=_ranked(verdicts),
         )
 
     async def search(
@@ -235,7 +245,50 @@ class Browser:
             )
             return total or 0, [TitleSummary(**_summary(row)) for row in rows.mappings()]
 
-    async def title(self, title_id: str) -> TitleDetail | None:
+    async def history(
+        self, title_id: str, since: date | None, until: date | None
+    ) -> TrendHistory | None:
+        """A title's trend on each day of which there are any; none if there is no such title.
+
+        Args:
+            since: the first day that is wanted; 90 days up to the last one, if not given.
+            until: the last one; the newest on record, if not given.
+        """
+        async with self._catalog.reading() as connection:
+            if not await connection.scalar(
+                sa.select(sa.func.count()).where(titles.c.title_id == title_id)
+            ):
+                return None
+            first, last = (
+                await connection.execute(
+                    sa.select(sa.func.min(trends.c.day), sa.func.max(trends.c.day))
+                )
+            ).one()
+            if first is None or last is None:
+                return TrendHistory(title_id=title_id, first_day=None, last_day=None, days=[])
+            end = min(until or last, last)
+            start = max(since or end - timedelta(days=HISTORY - 1), first)
+            rows = await connection.execute(
+                sa.select(trends).where(
+                    trends.c.title_id == title_id, trends.c.day >= start, trends.c.day <= end
+                )
+            )
+            measured = {row["day"]: _trend(row) for row in rows.mappings()}
+            lacks = await connection.execute(
+                sa.select(trend_lacks.c.day, trend_lacks.c.lack).where(
+                    trend_lacks.c.title_id == title_id
+                )
+            )
+            known: dict[date, Trend | Lack] = {row.day: row.lack for row in lacks} | measured
+        days = [start + timedelta(days=n) for n in range((end - start).days + 1)]
+        return TrendHistory(
+            title_id=title_id,
+            first_day=first,
+            last_day=last,
+            days=[_told(known.get(day), day) for day in days],
+        )
+
+    async def title(self, title_id: str, today: date) -> TitleDetail | None:
         """All that is known of a title; none if there is no such title."""
         async with self._catalog.reading() as connection:
             found = await connection.execute(
@@ -253,7 +306,14 @@ class Browser:
                 .order_by(trends.c.day.desc())
                 .limit(HISTORY)
             )
-            days = [TrendDay(**entry) for entry in history.mappings()]
+            measured = [_trend(entry) for entry in history.mappings()]
+            lack = (
+                await connection.execute(
+                    sa.select(trend_lacks.c.day, trend_lacks.c.lack).where(
+                        trend_lacks.c.title_id == title_id
+                    )
+                )
+            ).one_or_none()
             about = written.c.title_id.in_([title_id, *(other["title_id"] for other in others)])
             count = await connection.scalar(
                 sa.select(sa.func.count()).select_from(written).where(about)
@@ -265,17 +325,17 @@ class Browser:
                 .limit(REVIEWS)
             )
             newest_day = await connection.scalar(sa.select(sa.func.max(trends.c.day)))
-            day = days[0].day if days else newest_day
-            series = await read_series(connection, [title_id], day) if day else {}
+            now: Trend | Lack | None = measured[0] if measured else None
+            day = measured[0].day if measured else newest_day or today
+            if lack and (not measured or lack.day > day):
+                now, day = lack.lack, lack.day
+            known = await _read_known(connection, [title_id], day)
             return TitleDetail(
                 **{name: row[name] for name in TitleDetail.model_fields if name in row}
                 | _summary(row),
-                trends=days[::-1],
-                reasons=reasons_for(
-                    series.get(title_id, {}), day, year=row["year"], newest=newest_day
-                )
-                if day
-                else [],
+                trend=_told(now, day),
+                trends=[TrendDay(**trend.model_dump()) for trend in reversed(measured)],
+                reasons=known.reasons(title_id, now, newest=newest_day or day),
                 reviews_count=count or 0,
                 reviews=[ReviewText(**review) for review in newest.mappings()],
                 provenance=Provenance(**row),
@@ -379,6 +439,56 @@ class Browser:
         return Seen(first, last, max(filter(None, (pages, counts)), default=None))
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What reasons rest on besides trends, of some titles as of a day."""
+
+    day: date
+    series: Mapping[str, Series]
+    facts: Mapping[str, Facts]
+    tides: Tides
+
+    def reasons(self, title_id: str, trend: Trend | Lack | None, *, newest: date) -> list[Reason]:
+        series, facts = self.series.get(title_id, {}), self.facts.get(title_id, Facts())
+        if isinstance(trend, Trend) and not trend.parts:  # of before there were any
+            told = measure_trends({"": series}, self.day, facts={"": facts}, tides=self.tides)
+            trend = told[""]
+        return reasons_for(trend, series, self.day, facts=facts, newest=newest)
+
+
+async def _read_known(connection: AsyncConnection, title_ids: Sequence[str], day: date) -> _Known:
+    return _Known(
+        day=day,
+        series=await read_series(connection, title_ids, day),
+        facts=await read_facts(connection, title_ids),
+        tides=await read_tides(connection, day),
+    )
+
+
+def _trend(row: sa.RowMapping) -> Trend:
+    """A row of `trends`."""
+    values = {name: row[name] for name in Trend.model_fields if row[name] is not None}
+    return Trend.model_validate(values)
+
+
+def _told(trend: Trend | Lack | None, day: date) -> TitleTrend:
+    if isinstance(trend, Trend):
+        return TitleTrend.of(trend)
+    return TitleTrend(day=day, verdict="not-enough-data", lack=trend)
+
+
+def _bar(day: date) -> sa.Select[Any]:
+    """The largest chance with which a title stands out on a board; `trends.cut_board` in SQL."""
+    place = sa.func.row_number().over(order_by=trends.c.chance)
+    ranked = (
+        sa.select(trends.c.chance, place.label("place"), sa.func.count().over().label("titles"))
+        .where(trends.c.day == day, trends.c.chance.is_not(None))
+        .subquery()
+    )
+    most = FALSE_DISCOVERIES * ranked.c.place / ranked.c.titles
+    return sa.select(sa.func.max(ranked.c.chance)).where(ranked.c.chance <= most)
+
+
 def _predicted(listed: sa.FromClause, version: str | None) -> sa.FromClause:
     """With what the model of this version says of each title; what counts only has no use for it.
 
@@ -389,6 +499,8 @@ def _predicted(listed: sa.FromClause, version: str | None) -> sa.FromClause:
 
 def _on(day: date, filters: TrendingFilters) -> list[sa.ColumnElement[bool]]:
     wanted = [trends.c.day == day, *conditions(filters, day)]
+    if filters.verdict is not None:
+        wanted.append(trends.c.verdict == filters.verdict)
     if filters.min_score is not None:
         wanted.append(trends.c.score >= filters.min_score)
     return wanted

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from trending_shared.catalog import identities, title_predictions, titles
-from trending_shared.events import Kind
+from trending_shared.events import Kind, Verdict
 from trending_shared.genres import GENRES
 
 # PostgreSQL holds no NUL, and no name has one.
@@ -99,6 +99,9 @@ class TrendingFilters(TitleFilters):
         default=None,
         description="new: of the day's year or the one before; old: of an earlier one",
     )
+    verdict: Verdict | None = Field(
+        default=None, description="rising: surely more than its own past lets expect"
+    )
     min_score: Annotated[float, Field(ge=-100, le=100)] | None = Field(
         default=None, description="0 leaves out what falls", examples=[0]
     )
@@ -121,6 +124,27 @@ class FacetsQuery(TrendingFilters):
     """What there is to narrow a day's titles by."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class HistoryQuery(BaseModel):
+    """Which days of a title's history."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: Day | None = Field(
+        default=None,
+        description="the first day (UTC); 90 days up to the last one, if not given",
+        examples=["2026-10-01"],
+    )
+    until: Day | None = Field(
+        default=None, description="the last day; the newest that has trends, if not given"
+    )
+
+    @model_validator(mode="after")
+    def _days_are_in_order(self) -> "HistoryQuery":
+        if self.since and self.until and self.since > self.until:
+            raise ValueError("since is after until")
+        return self
 
 
 class TitlesQuery(TitleFilters, Paged):

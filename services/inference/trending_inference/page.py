@@ -24,7 +24,7 @@ from trending_inference.filters import TitleId, TrendingFilters
 from trending_inference.gateway import Gateway, GatewayDep
 from trending_inference.insights_api import REVIEWS
 from trending_inference.operations import observe
-from trending_inference.pictures import Chart, chart, drift_charts
+from trending_inference.pictures import Chart, chart, drift_charts, score_chart
 from trending_inference.problems import Problem
 from trending_inference.schemas import TitleDetail, TrendingTitle
 from trending_inference.wordings import a_day, is_stale
@@ -84,6 +84,8 @@ def page_routes() -> APIRouter:
         found = await browser.trending(filters, limit=PER_PAGE, offset=offset)
         seen = await browser.seen(found.day)
         newest = found.day == seen.last_day
+        facets = await browser.facets(filters)
+        verdicts = {facet.value: facet.count for facet in facets.verdicts}
         before, after = _neighbours(found.day, seen)
 
         def link(**changes: Any) -> str:
@@ -100,7 +102,8 @@ def page_routes() -> APIRouter:
             chosen=filters,
             chips=chips(filters),
             notes=notes,
-            facets=await browser.facets(filters),
+            facets=facets,
+            rising=verdicts.get("rising", 0) if verdicts else None,
             seen=seen,
             newest=newest,
             before=before,
@@ -113,17 +116,15 @@ def page_routes() -> APIRouter:
 
     @routes.get("/titles/{title_id}")
     async def title(title_id: TitleId, request: Request, gateway: GatewayDep) -> HTMLResponse:
-        detail = await gateway.browser.title(title_id)
+        detail = await gateway.browser.title(title_id, gateway.clock.now().date())
         if detail is None:
             raise Problem(404, "title-unknown", "the catalog has no title with this id")
-        now = detail.trends[-1] if detail.trends else None
-        day = now.day if now else gateway.clock.now().date()
-        charts = await _charts(gateway, [detail], day)
+        charts = await _charts(gateway, [detail], detail.trend.day)
         return _render(
             request,
             "title.html",
             title=detail,
-            now=now,
+            history=score_chart(detail.trends),
             reviews=await gateway.browser.opinions(title_id, REVIEWS),
             drawn=charts.get(title_id),
         )

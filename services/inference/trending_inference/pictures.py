@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
 from trending_inference.operations import DriftWindow
+from trending_inference.schemas import TrendDay
 
 NOTABLE, SHIFTED = 0.1, 0.25  # of a population stability index, by convention
 
@@ -57,6 +58,68 @@ def chart(label: str, counts: Counts, *, usual: float | None = None) -> Chart | 
         anchor="start" if at < 20 else "end" if at > 80 else "middle",
         first=first,
         last=last,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreChart:
+    """A title's score by day with its interval; y grows downwards."""
+
+    lines: tuple[str, ...]
+    """Points of an SVG polyline for each run of days; where there wasn't enough data is a gap."""
+    bands: tuple[str, ...]
+    """Points of SVG polygons between the interval's ends, likewise."""
+    usual: float
+    """The y of a score of 0."""
+    rising: tuple[tuple[float, float], ...]
+    """Where the days lie on which it was called rising."""
+    first: TrendDay
+    last: TrendDay
+    highest: TrendDay
+
+
+def score_chart(days: Sequence[TrendDay]) -> ScoreChart | None:
+    """How a title moved, oldest first; none if that is no more than a day.
+
+    The scale holds 0 and all scores, and of the intervals what isn't far from these.
+    """
+    if len(days) < 2:
+        return None
+    first, last = days[0].day, days[-1].day
+    scores = [day.score for day in days]
+    top, bottom = max(1.0, *scores) + 0.5, min(-1.0, *scores) - 0.5
+
+    def point(day: TrendDay, score: float) -> tuple[float, float]:
+        x = 100 * (day.day - first).days / (last - first).days
+        y = 100 * (top - min(max(score, bottom), top)) / (top - bottom)
+        return round(x, 1), round(y, 1)
+
+    def points(*places: tuple[float, float]) -> str:
+        return " ".join(f"{x},{y}" for x, y in places)
+
+    runs: list[list[TrendDay]] = []
+    for day in days:
+        if runs and day.day - runs[-1][-1].day == timedelta(days=1):
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    banded = [[day for day in run if day.low is not None] for run in runs]
+    return ScoreChart(
+        # A lone day is a line too, of no length: its round ends are a dot.
+        lines=tuple(points(*(point(day, day.score) for day in (*run, run[-1]))) for run in runs),
+        bands=tuple(
+            points(
+                *(point(day, day.high or 0) for day in run),
+                *(point(day, day.low or 0) for day in reversed(run)),
+            )
+            for run in banded
+            if len(run) > 1
+        ),
+        usual=round(100 * top / (top - bottom), 1),
+        rising=tuple(point(day, day.score) for day in days if day.verdict == "rising"),
+        first=days[0],
+        last=days[-1],
+        highest=max(days, key=lambda day: day.score),
     )
 
 

@@ -21,9 +21,10 @@ from trending_inference.filters import TitleId
 from trending_inference.insights.drafting import ClaimKind
 from trending_inference.reasons import Reason
 from trending_inference.settings import MAX_ITEMS
-from trending_shared.events import Kind
+from trending_shared.events import Kind, Lack, Trend, TrendCause, TrendPart, Verdict
 from trending_shared.experiments import MOST_ARMS, Arm, Subject
 from trending_shared.genres import GENRES
+from trending_shared.trends import LEVEL
 
 MAX_TEXT = 20_000  # characters
 PLOT = "A retired safecracker is talked into one last job by the daughter he never knew."
@@ -172,13 +173,76 @@ class TitleSummary(BaseModel):
     )
 
 
+class TrendInterval(BaseModel):
+    """Where the score lies with a probability of `level`; it may be that of nothing at all."""
+
+    level: float = Field(default=LEVEL)
+    low: float = Field(examples=[1.21])
+    high: float = Field(examples=[1.94])
+
+
+class TitleTrend(BaseModel):
+    """Whether a title rises on a day, how surely, by whose counts, and why."""
+
+    day: date
+    verdict: Verdict | Literal["not-enough-data"] | None = Field(
+        description="rising: surely above its expectation; null in trends of before there were any"
+    )
+    lack: Lack | None = Field(
+        default=None, description="why there isn't enough data, if that is known"
+    )
+    score: float | None = Field(
+        default=None, description="log2 of recent over expected signals; 1 is twice as many"
+    )
+    recent: float | None = Field(default=None, description="signals a day of late")
+    expected: float | None = Field(
+        default=None, description="signals a day that its own past lets expect"
+    )
+    signals: int | None = Field(default=None, description="how many the score rests on")
+    interval: TrendInterval | None = None
+    standing: Literal["new", "catalogue"] | None = Field(
+        default=None, description="new: released, or counted for the first time, lately"
+    )
+    parts: list[TrendPart] = Field(
+        default=[], description="of the score, by what was counted and who counted it"
+    )
+    cause: TrendCause | None = None
+    stands_out: bool | None = Field(
+        default=None,
+        description="in lists: whether it rises so surely that of all titles of the day of which "
+        "this is said at most 5 % are expected to rise by chance",
+    )
+
+    @classmethod
+    def of(cls, trend: Trend, *, bar: float | None = None) -> "TitleTrend":
+        """Of a trend on record.
+
+        Args:
+            bar: the largest chance with which a title still stands out.
+        """
+        interval = None
+        if trend.low is not None and trend.high is not None:
+            interval = TrendInterval(low=trend.low, high=trend.high)
+        stands_out = None
+        if bar is not None and trend.chance is not None:
+            stands_out = trend.verdict == "rising" and trend.chance <= bar
+        return cls(
+            **{name: getattr(trend, name) for name in cls.model_fields if hasattr(trend, name)},
+            interval=interval,
+            stands_out=stands_out,
+        )
+
+
 class TrendingTitle(TitleSummary):
     """A title that rises, or falls, against its own past."""
 
     score: float = Field(description="log2 of recent over expected signals; 1 is twice as many")
     recent: float = Field(description="signals a day of late")
     expected: float = Field(description="signals a day that its own past lets expect")
-    reasons: list[Reason] = Field(description="what moved the score most comes first")
+    trend: TitleTrend
+    reasons: list[Reason] = Field(
+        description="the likeliest cause, then what moved the score, most first"
+    )
 
 
 class TrendingAnswer(BaseModel):
@@ -213,6 +277,7 @@ class FacetsAnswer(BaseModel):
     languages: list[Facet] = []
     countries: list[Facet] = []
     years: list[Facet] = []
+    verdicts: list[Facet] = []
 
 
 class TitlesAnswer(BaseModel):
@@ -231,6 +296,20 @@ class TrendDay(BaseModel):
     recent: float
     expected: float
     signals: int
+    low: float | None = Field(default=None, description="lower end of the score's 99 % interval")
+    high: float | None = Field(default=None, description="upper end of it")
+    verdict: Verdict | None = None
+
+
+class TrendHistory(BaseModel):
+    """A title's trend on each of some days, as it was measured then."""
+
+    title_id: str = Field(examples=[TITLE_ID])
+    first_day: date | None = Field(description="of which anything is on record, of any title")
+    last_day: date | None
+    days: list[TitleTrend] = Field(
+        description="oldest first; a day without a trend has `not-enough-data`"
+    )
 
 
 class ReviewText(BaseModel):
@@ -265,8 +344,11 @@ class TitleDetail(TitleSummary):
     runtime_minutes: int | None
     rating: float | None = Field(description="mean viewer rating on a scale of 0 to 1")
     rating_count: int | None
+    trend: TitleTrend = Field(description="the newest that is known")
     trends: list[TrendDay] = Field(description="oldest first, the last 90 days on record at most")
-    reasons: list[Reason] = Field(description="for its newest trend, what moved it most first")
+    reasons: list[Reason] = Field(
+        description="for its newest trend: the likeliest cause, then what moved it, most first"
+    )
     reviews_count: int
     reviews: list[ReviewText] = Field(description="the newest 5")
     provenance: Provenance

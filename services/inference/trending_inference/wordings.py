@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from trending_inference.schemas import PredictedGenre
+from trending_inference.schemas import PredictedGenre, TrendInterval
 
 STALE = timedelta(hours=36)  # everything is read once a day; later than this, a day was missed
 _NAMED = 2  # genres of a verdict
@@ -13,6 +13,11 @@ _NAMED = 2  # genres of a verdict
 def times(score: float) -> str:
     """A trend score in words of the street: how many times as many signals as usual."""
     return f"{2**score:.1f}×"
+
+
+def span(interval: TrendInterval) -> str:
+    """An interval of a score, likewise: `1.2× to 3.4×`."""
+    return f"{times(interval.low)} to {times(interval.high)}"
 
 
 def count(number: float) -> str:
@@ -81,6 +86,7 @@ def a_day(metric: str) -> str:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "times": times,
+    "span": span,
     "count": count,
     "percent": percent,
     "on": on,
@@ -102,6 +108,7 @@ CHIPS: Mapping[str, Callable[[Any], str]] = {
     "year_to": lambda year: f"until {year}",
     "age": lambda age: "new" if age == "new" else "from further back",
     "day": on,
+    "verdict": lambda verdict: verdict if verdict == "steady" else f"surely {verdict}",
     "min_score": lambda score: f"at least {times(score)} its usual",
     "hide": lambda hidden: f"without {len(hidden)} hidden title{'' if len(hidden) == 1 else 's'}",
 }
@@ -116,6 +123,7 @@ LEFT_OUT: Mapping[str, str] = {
     "year_from": "The first year was left out: a year has four digits.",
     "year_to": "The last year was left out: a year has four digits.",
     "age": "The age was left out: titles are new or old.",
+    "verdict": "The movement was left out: titles are rising, steady or falling.",
     "day": "The day was left out: it looks like 2026-11-01.",
     "min_score": "The least score was left out: it is a number from -100 to 100.",
     "hide": "The hidden titles are shown: their ids can’t be read.",
