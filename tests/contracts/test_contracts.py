@@ -12,6 +12,7 @@ from trending_cli.contracts import Party, event_schema
 from trending_shared.events import (
     EVENTS,
     Event,
+    ExperimentChanged,
     RecordRejected,
     RecordsDeleted,
     ServiceConfigured,
@@ -20,7 +21,7 @@ from trending_shared.messages import Position, decode
 
 EXAMPLES = Path(__file__).parent / "examples"
 DOCS = Path(__file__).parents[2] / "docs"
-FOR_PEOPLE = {RecordRejected}
+FOR_PEOPLE = {RecordRejected, ExperimentChanged}
 OF_SEVERAL: set[type[Event]] = {ServiceConfigured, RecordsDeleted}
 PERSONS = "operators"
 

@@ -9,7 +9,6 @@ from trending_shared.events import (
     DatasetPublished,
     DriftDetected,
     DriftReported,
-    ExperimentChanged,
     FeaturesComputed,
     GenresCorrected,
     InsightServed,
@@ -44,6 +43,10 @@ def register_handlers(
         await auditor.enter([message])
         return await decider.on_drift_detected(message)
 
+    async def on_model_approved(message: Message[ModelApproved]) -> None:
+        await auditor.enter([message])
+        await conductor.on_model_approved(message)
+
     async def on_model_refused(message: Message[ModelRefused]) -> None:
         await auditor.enter([message])
         await decider.on_model_refused(message)
@@ -55,15 +58,12 @@ def register_handlers(
     consumer.on_each(ModelPromoted, on_model_promoted)
     consumer.on(InsightServed, monitor.on_insights_served)
     consumer.on_each(DriftReported, monitor.on_drift_reported)
-    consumer.on_each(ModelApproved, conductor.on_model_approved)
+    consumer.on_each(ModelApproved, on_model_approved)
     consumer.on_each(DriftDetected, on_drift_detected)
     consumer.on_each(QualityEstimated, decider.on_quality_estimated)
     consumer.on_each(DatasetPublished, decider.on_dataset_published)
     consumer.on_each(RetrainingRequested, decider.on_retraining_requested)
     consumer.on_each(ModelRegistered, decider.on_model_registered)
     consumer.on_each(ModelRefused, on_model_refused)
-    for kind in (
-        *(RecordsDeleted, RetrainingDecided, ServiceConfigured, TrainingRequested),
-        ExperimentChanged,
-    ):
+    for kind in (RecordsDeleted, RetrainingDecided, ServiceConfigured, TrainingRequested):
         consumer.on(kind, auditor.enter)
