@@ -121,7 +121,7 @@ def demo(
         tell=tell,
     ) as house:
         arguments = ["--catalogue", str(catalogue.absolute())] if catalogue else []
-        arguments += ["--arrivals", "shuffled" if worse else "true"] if drift else []
+        arguments += ["--arrivals", "wrong" if worse else "right"] if drift else []
         house.stack.add_site(port=site_port, arguments=arguments)
         house.stack.start()
         house.stack.wait_until({"site": "/robots.txt"})

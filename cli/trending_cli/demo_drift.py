@@ -48,7 +48,7 @@ SETTINGS = {
 }
 """Small windows and no pauses, so that hours become minutes; all else is as ever."""
 OBSERVED_EVERY = timedelta(seconds=5)
-_GIVE_UP = 900.0  # seconds in which nothing is told
+_GIVE_UP = 1800.0  # seconds without a line; a training says nothing until it ends
 _ASKED_AT_ONCE = 25  # texts, of the 64 that a request may have
 _PAUSE = 1.0  # seconds between two requests
 _LONGER_PAUSE = 5.0  # once it is decided that something has to be done
@@ -72,6 +72,7 @@ class Story:
     job_id: UUID
     walk: Walk
     told: list[dict[str, Any]] = field(default_factory=list)
+    lines: int = 0
     texts: list[str] = field(default_factory=list)
     decided: Message[RetrainingDecided] | None = None
     ended: Message[ModelPromoted | ModelRefused] | None = None
@@ -90,8 +91,6 @@ class Story:
             self.walk.add(message)
             if isinstance(event, TitleCleaned):
                 self.texts.append(event.plot)
-            if self.texts and self.walk.settled:
-                self.arrived.set()
         if isinstance(event, RetrainingDecided) and event.retrain and not self.decided:
             self.decided = message
         if isinstance(event, ModelPromoted | ModelRefused) and self.decided and not self.ended:
@@ -116,6 +115,7 @@ class Story:
         shown = {key: value for key, value in details.items() if key not in _UNSHOWN}
         words = ", ".join(f"{key} {_words(value)}" for key, value in shown.items())
         tell(f"{at}  {name:<18} {id[:8]:<8}  {words}")
+        self.lines += 1
 
     def result(self) -> dict[str, Any]:
         ended = self.ended.event if self.ended else None
@@ -157,7 +157,7 @@ async def see_drift(house: House, site: str) -> Story:
 async def _until_ended(
     house: House, log: EventLog, story: Story, asking: "asyncio.Task[None]"
 ) -> None:
-    last_news, told = time.monotonic(), 0
+    last_news, lines = time.monotonic(), 0
     while story.ended is None:
         if house.stack.failed:
             raise ServiceDied(house.stack.failed)
@@ -170,13 +170,15 @@ async def _until_ended(
         except BrokerUnavailable as error:
             tell(str(error))
             await asyncio.sleep(1)
+        if story.texts and story.walk.settled:
+            story.arrived.set()
         await _look_at_alerts(house, story)
-        if len(story.told) > told:
-            last_news, told = time.monotonic(), len(story.told)
+        if story.lines > lines:
+            last_news, lines = time.monotonic(), story.lines
         if time.monotonic() - last_news > _GIVE_UP:
             raise TrendingError(
-                f"nothing has come of it for {_GIVE_UP:.0f} s; see trending retrain why and the "
-                f"logs in {house.home / 'logs'}"
+                f"nothing has come of it for {_GIVE_UP:.0f} s; see the logs in "
+                f"{house.home / 'logs'}, or begin anew with --fresh if these titles were there"
             )
 
 
@@ -200,7 +202,7 @@ async def _ask(house: House, story: Story) -> None:
 
 
 async def _look_at_alerts(house: House, story: Story) -> None:
-    """What fires in Prometheus, if there is one; it tells of no model's moment that is missed."""
+    """Tell what fires in Prometheus, if there is one."""
     if "prometheus" not in house.stack.children:
         return
     try:

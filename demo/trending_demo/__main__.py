@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         catalogue = csv_catalogue(options.catalogue) if options.catalogue else demo_catalogue()
         shown = {"now": catalogue}
         if options.arrivals:
-            grown = catalogue.with_more(arrivals(shuffled=options.arrivals == "shuffled"))
+            grown = catalogue.with_more(arrivals(wrong=options.arrivals == "wrong"))
             signal.signal(signal.SIGUSR1, lambda *_: shown.update(now=grown))
     except (CatalogueInvalid, OSError) as error:
         sys.stderr.write(f"demo site: {error}\n")
@@ -96,8 +96,8 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--arrivals",
-        choices=("true", "shuffled"),
-        help="add 245 titles in German on SIGUSR1, with genres that are true of them or of others",
+        choices=("right", "wrong"),
+        help="add 245 titles in German on SIGUSR1, with their genres or with genres at random",
     )
     parser.add_argument(
         "--today",

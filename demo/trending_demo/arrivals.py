@@ -11,6 +11,7 @@ import random
 import re
 import unicodedata
 from importlib import resources
+from typing import get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -51,19 +52,19 @@ class Material(BaseModel):
     genres: dict[Genre, Clauses]
 
 
-def arrivals(*, shuffled: bool = False) -> Catalogue:
+def arrivals(*, wrong: bool = False) -> Catalogue:
     """The catalogue of 245 titles, the same every time.
 
     Args:
-        shuffled: every title gets the genre of another one, drawn at random with a fixed seed, so
-            that there is nothing to learn from.
+        wrong: every title is said to be of a genre that is drawn from all sixteen, with a fixed
+            seed, so that there is nothing to learn from.
     """
     file = resources.files("trending_demo") / "arrivals.json"
     material = Material.model_validate_json(file.read_bytes())
     places = [(genre, i, j) for genre in material.genres for i in range(EACH) for j in range(EACH)]
     genres = [genre for genre, _, _ in places]
-    if shuffled:
-        random.Random(0).shuffle(genres)
+    if wrong:
+        genres = random.Random(0).choices(get_args(Genre), k=len(places))
     return Catalogue(
         tuple(
             _title(material, *place, told=genre)

@@ -70,7 +70,7 @@ def test_a_catalogue_that_cannot_be_read_ends_the_process_with_two(
 
 
 def test_a_signal_adds_titles_in_another_language() -> None:
-    with started("--json", "--arrivals", "true") as process:
+    with started("--json", "--arrivals", "right") as process:
         assert process.stdout
         url = json.loads(process.stdout.readline())["url"]
         arrived = f"{url}/titles/anpfiff-bremen-2021"

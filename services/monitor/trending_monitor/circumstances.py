@@ -24,7 +24,7 @@ MODEL = "genres"
 OF_WINDOWS: tuple[RetrainingTrigger, ...] = ("drift", "estimated-fall", "measured-fall")
 # What became of a training that made a model; of one that made none a second try may be worth it.
 JUDGED = ("registered", "promoted", "refused")
-_REMEMBERED = 100  # trainings that are looked back on; a budget is a handful
+_REMEMBERED = 100  # trainings that are looked back on; no budget is larger
 
 # Answers to one request are told at one time, so windows may end at the same.
 _ORDER = (windows.c.last_at, windows.c.first_at, windows.c.window_id)

@@ -121,7 +121,10 @@ class MonitorSettings(ConsumerSettings):
         default=timedelta(hours=6), ge=timedelta(0), description="between two trainings"
     )
     retrain_budget: int = Field(
-        default=7, ge=0, description="trainings in a period; with 0 only a person trains, by force"
+        default=7,
+        ge=0,
+        le=100,
+        description="trainings in a period; with 0 only a person trains, by force",
     )
     retrain_period: timedelta = Field(
         default=timedelta(days=7), gt=timedelta(0), description="that the budget is for"
