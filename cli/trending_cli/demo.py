@@ -28,6 +28,7 @@ from trending_shared.events import (
     DatasetPublished,
     DatasetRequested,
     FeaturesComputed,
+    ModelApproved,
     ModelPromoted,
     ModelRefused,
     RetrainingDecided,
@@ -174,7 +175,7 @@ async def _walk(house: House, site: str, watch: Stopwatch) -> Walk:
             await sender.publish([request])
         await _until(watcher, house, redraw, lambda: walk.count(DatasetPublished) > 0)
         since = watch.lap("dataset", since)
-        judged = (ModelPromoted, ModelRefused)
+        judged = (ModelPromoted, ModelApproved, ModelRefused)
         await _until(
             watcher,
             house,
@@ -257,6 +258,8 @@ def _not_trained(walk: Walk) -> tuple[str, ...]:
 def _model_note(walk: Walk) -> str:
     if walk.count(ModelPromoted):
         return "promoted"
+    if walk.count(ModelApproved):
+        return "approved, the monitor tries it"
     if walk.count(ModelRefused):
         return "refused, the champion stays"
     if _not_trained(walk):
@@ -341,6 +344,7 @@ def _result(
         "champion": f"{champion.algorithm} {champion.version}" if champion else None,
         "macro_f1": round(champion.metrics["macro_f1"], 4) if champion else None,
         "promoted": walk.count(ModelPromoted) > 0,
+        "approved": walk.count(ModelApproved) > 0,
         "refused": list(refused.reasons) if refused else [],
         "not_trained": list(_not_trained(walk)),
         "predictions": predictions,
@@ -375,6 +379,8 @@ def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
     if result["rejected"]:
         print_table("rejected", ["reason", "count"], result["rejected"].items())
     console.print(f"champion [bold]{result['champion']}[/], macro-F1 [bold]{result['macro_f1']}[/]")
+    if result["approved"]:
+        console.print("the new one is being tried: [bold]trending experiment status[/]")
     if result["refused"]:
         console.print(shown(f"the new one was refused: {'; '.join(result['refused'])}"))
     if result["not_trained"]:

@@ -21,7 +21,13 @@ from trending_cli.output import (
     shown,
 )
 from trending_shared.errors import ObjectMissing
-from trending_shared.events import ModelPromoted, ModelRefused, ModelRegistered, TrainingRequested
+from trending_shared.events import (
+    ModelApproved,
+    ModelPromoted,
+    ModelRefused,
+    ModelRegistered,
+    TrainingRequested,
+)
 from trending_shared.messages import Message, first_message
 from trending_shared.registry import CHAMPION, Manifest, ModelRegistry
 from trending_shared.settings import CommonSettings
@@ -347,12 +353,14 @@ def train(
     request = first_message(TrainingRequested(reason=reason, dataset_id=dataset))
     walk = asyncio.run(_request(clients.settings(), request, wait=wait))
     promoted, refused = walk.first_of(ModelPromoted), walk.first_of(ModelRefused)
+    approved = walk.first_of(ModelApproved)
     parked = walk.parked.get(request.id)
     if as_json:
         print_json(
             {
                 "training_id": request.id,
                 "promoted": promoted.model_version if promoted else None,
+                "approved": approved.model_version if approved else None,
                 "refused": refused.reasons if refused else None,
                 "parked": parked,
             }
@@ -360,6 +368,10 @@ def train(
     elif promoted:
         console.print(f"[green]champion is now {promoted.model_version}[/]", highlight=False)
         console.print(shown("; ".join(promoted.reasons)))
+    elif approved:
+        told = f"{approved.model_version} passed the gate and is to be tried"
+        console.print(f"[green]{told}[/]: trending experiment status", highlight=False)
+        console.print(shown("; ".join(approved.reasons)))
     elif refused:
         console.print("[yellow]refused, the champion stays[/]")
         console.print(shown("; ".join(refused.reasons)))
@@ -386,9 +398,8 @@ async def _request(
             walk = watcher.walks[id]
             await sender.publish([request])
             with errors.status(f"training {id}") as status:
-                while not (
-                    walk.count(ModelPromoted) or walk.count(ModelRefused) or id in walk.parked
-                ):
+                decided = (ModelPromoted, ModelApproved, ModelRefused)
+                while not (any(walk.count(kind) for kind in decided) or id in walk.parked):
                     await watcher.poll()
                     status.update(f"training {id}, {walk.count(ModelRegistered)} models yet")
     return walk

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from trending_shared.events import ModelPromoted, ModelRefused, TrainingRequested
+from trending_shared.events import (
+    Event,
+    ModelApproved,
+    ModelPromoted,
+    ModelRefused,
+    TrainingRequested,
+)
 from trending_shared.messages import Message
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.storage import ObjectStore
@@ -104,26 +110,47 @@ def test_a_training_is_requested(terminal: Any) -> None:
 
 
 @pytest.mark.connected
-@pytest.mark.parametrize("passes", [True, False], ids=["promoted", "refused"])
-def test_a_training_is_followed_to_the_decision_of_the_gate(terminal: Any, passes: bool) -> None:
+@pytest.mark.parametrize(
+    ("verdict", "status", "told"),
+    [
+        (
+            ModelPromoted(
+                model="genres",
+                model_version="9f2c4e6a8b0d1f37",
+                alias="champion",
+                number=1,
+                previous=None,
+                reasons=("better",),
+            ),
+            0,
+            "champion is now 9f2c4e6a8b0d1f37",
+        ),
+        (
+            ModelApproved(
+                model="genres",
+                model_version="9f2c4e6a8b0d1f37",
+                champion="6fffe8c4000d4f50",
+                dataset_id="d",
+                reasons=("better",),
+            ),
+            0,
+            "9f2c4e6a8b0d1f37 passed the gate and is to be tried",
+        ),
+        (ModelRefused(model="genres", reasons=("[/worse]",)), 1, "[/worse]"),
+    ],
+    ids=["promoted", "approved", "refused"],
+)
+def test_a_training_is_followed_to_the_decision_of_the_gate(
+    terminal: Any, verdict: Event, status: int, told: str
+) -> None:
     decided = threading.Event()
 
     def decide(messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
         """A trainer that has made up its mind."""
         decided.set()
-        promoted = ModelPromoted(
-            model="genres",
-            model_version="9f2c4e6a8b0d1f37",
-            alias="champion",
-            number=1,
-            previous=None,
-            reasons=("better",),
-        )
-        refused = ModelRefused(model="genres", reasons=("[/worse]",))
-        return [message.leads_to(promoted if passes else refused) for message in messages]
+        return [message.leads_to(verdict) for message in messages]
 
-    with terminal.group(f"gate-{passes}".lower(), TrainingRequested, decide):
-        said = terminal.run("models", "train", "--wait", status=0 if passes else 1).stdout
+    with terminal.group(f"gate-{verdict.topic}", TrainingRequested, decide):
+        said = terminal.run("models", "train", "--wait", status=status).stdout
     assert decided.is_set()
-    assert ("champion is now 9f2c4e6a8b0d1f37" in said) == passes
-    assert ("[/worse]" in said) != passes
+    assert told in said
