@@ -15,10 +15,11 @@ from trending_shared.catalog import windows
 from trending_shared.clock import FrozenClock, SystemClock
 from trending_shared.errors import BrokerUnavailable
 from trending_shared.events import ModelRefused
-from trending_shared.experiments import Arm, Experiments
+from trending_shared.experiments import Arm, Experiments, Judgement, shadow_arms
 from trending_shared.messages import first_message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import KafkaSettings
+from trending_shared.standings import Moment, Standing, keep_standing
 from trending_shared.testing.models import a_graph, promote
 from trending_shared.topics import FOREVER, TopicSpec, ensure_topics, topic_spec
 
@@ -82,6 +83,54 @@ async def test_models_drift_and_traffic_are_told(world: Any) -> None:
     assert (gateway["requests"], gateway["refused"], gateway["failed"]) == (2, 1, 0)
     assert (gateway["texts"], gateway["abstained"], gateway["swaps"]) == (2, 1, 1)
     assert gateway["p50_ms"] > 0
+
+
+async def test_a_trial_that_the_monitor_conducts_says_how_it_stands_and_what_it_needs(
+    world: Any,
+) -> None:
+    first, second = promote(world.models, a_graph()), promote(world.models, a_graph(likely=0.8))
+    experiment = Experiments(world.store).change(
+        "models",
+        "genres",
+        name="autumn",
+        state="running",
+        arms=shadow_arms(second.version, first.version),
+        expected=None,
+        reasons=(),
+        changed_by="monitor",
+        at=NOON,
+        judged=Judgement(phase="shadow", cause="approved"),
+    )
+    async with world.client() as client:
+        before = (await client.get("/v1/operations")).json()["trials"]
+        assert before["standings"] == {}  # nobody has looked yet
+        standing = Standing(
+            subject="models",
+            target="genres",
+            name=experiment.name,
+            phase="shadow",
+            cause="",
+            reasons=(),
+            missing=("<b>more</b> answers",),
+            started_at=NOON,
+            looked_at=NOON,
+            alpha=0.05,
+            outcomes=40,
+            texts=40,
+            pairs=0,
+            arms=(),
+            path=(Moment(outcomes=40, difference=0.05, low=-0.1, high=0.2),),
+            capital=1.5,
+            guards=(),
+        )
+        keep_standing(world.store, standing)
+        told = (await client.get("/v1/operations")).json()["trials"]
+        page = (await client.get("/operate")).text
+        listed = (await client.get("/v1/experiments")).json()["items"][0]
+    assert told["standings"]["autumn"]["outcomes"] == 40
+    assert "+0.0500 [-0.1000, +0.2000] by 40 outcomes" in page
+    assert "Needs &lt;b&gt;more&lt;/b&gt; answers." in page
+    assert listed["judged"]["phase"] == "shadow"
 
 
 async def test_what_is_down_says_so_and_takes_nothing_else_along(world: Any) -> None:

@@ -19,9 +19,10 @@ from trending_inference.metrics import everyones
 from trending_inference.problems import problem_responses
 from trending_inference.schemas import VersionBroken
 from trending_shared.catalog import windows
-from trending_shared.errors import TrendingError
+from trending_shared.errors import ExperimentNotFound, TrendingError
 from trending_shared.experiments import Experiment, Experiments
 from trending_shared.registry import Manifest
+from trending_shared.standings import Standing, read_standing
 
 HISTORY = 20  # moves of aliases, and windows
 _QUIET = ("/healthz", "/readyz", "/metrics", "/static")  # asked by machines, all day
@@ -85,6 +86,9 @@ class Trials(BaseModel):
 
     problem: str | None = None
     experiments: list[Experiment] = Field(default=[], description="those that run come first")
+    standings: dict[str, Standing] = Field(
+        default={}, description="by name, how those stand that the monitor judges"
+    )
 
 
 class Traffic(BaseModel):
@@ -234,9 +238,24 @@ def _trials(gateway: Gateway) -> Trials:
     """What the store says of experiments; for a thread."""
     try:
         found = Experiments(gateway.store).all()
+        standings = {
+            each.name: standing
+            for each in found
+            if each.judged and (standing := _standing(gateway, each))
+        }
     except TrendingError:
         return Trials(problem="the experiments can't be read")
-    return Trials(experiments=sorted(found, key=lambda experiment: not experiment.running))
+    return Trials(
+        experiments=sorted(found, key=lambda experiment: not experiment.running),
+        standings=standings,
+    )
+
+
+def _standing(gateway: Gateway, experiment: Experiment) -> Standing | None:
+    try:
+        return read_standing(gateway.store, experiment)
+    except ExperimentNotFound:  # the monitor hasn't looked yet
+        return None
 
 
 # ---------------------------------------------------------------- what was counted

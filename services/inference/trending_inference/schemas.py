@@ -22,7 +22,7 @@ from trending_inference.insights.drafting import ClaimKind
 from trending_inference.reasons import Reason
 from trending_inference.settings import MAX_ITEMS
 from trending_shared.events import Kind, Lack, Trend, TrendCause, TrendPart, Verdict
-from trending_shared.experiments import MOST_ARMS, Arm, Subject
+from trending_shared.experiments import MOST_ARMS, Arm, Judgement, Subject
 from trending_shared.genres import GENRES
 from trending_shared.trends import LEVEL
 
@@ -653,6 +653,9 @@ class ExperimentFacts(BaseModel):
     reasons: list[str]
     changed_by: str
     changed_at: AwareDatetime
+    judged: Judgement | None = Field(
+        default=None, description="why it is in this state, if the monitor conducts it"
+    )
 
 
 class ExperimentState(ExperimentFacts):
