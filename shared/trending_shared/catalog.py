@@ -162,6 +162,7 @@ trends = sa.Table(
     sa.Column("parts", sa.JSON(none_as_null=True)),
     sa.Column("cause", sa.JSON(none_as_null=True)),
     sa.Index("trends_by_day", "day", "score"),
+    sa.Index("trends_by_chance", "day", "chance"),  # what stands out is found in it alone
 )
 
 # What titles lack that have no trend, on the day that they were last measured for.

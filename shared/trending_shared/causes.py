@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from trending_shared.events import CauseKind, TrendCause
+from trending_shared.events import CauseKind, Standing, TrendCause
 
 LEAST_CHANCE = 0.6
 PRIORS: Mapping[CauseKind, float] = {
@@ -110,13 +110,15 @@ def source_wide(channel: str, factor: float) -> TrendCause:
     return TrendCause(kind="source-wide", evidence={"channel": channel, "factor": round(factor, 3)})
 
 
-def is_new(facts: Facts, day: date, first: date | None) -> bool:
+def standing_of(facts: Facts, day: date, first: date | None) -> Standing:
     """Whether a title is new; without a date of release, by the first day that it was counted."""
     if facts.released:
-        return day - NEW < facts.released
-    if facts.year is not None:
-        return facts.year >= day.year
-    return first is not None and first > day - YOUNG
+        new = day - NEW < facts.released
+    elif facts.year is not None:
+        new = facts.year >= day.year
+    else:
+        new = first is not None and first > day - YOUNG
+    return "new" if new else "catalogue"
 
 
 def nearest_anniversary(released: date, day: date) -> tuple[int, int]:

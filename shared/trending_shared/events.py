@@ -443,6 +443,7 @@ class TrendCause(Frozen):
 
 
 Verdict = Literal["rising", "steady", "falling"]
+Standing = Literal["new", "catalogue"]
 Lack = Literal["nothing-counted", "too-few-days", "not-watched-of-late", "too-few-signals"]
 
 
@@ -460,7 +461,7 @@ class Trend(Frozen):
         default=None, description="probability that nothing has risen; boards are cut by it"
     )
     verdict: Verdict | None = None
-    standing: Literal["new", "catalogue"] | None = Field(
+    standing: Standing | None = Field(
         default=None, description="new: released, or counted for the first time, lately"
     )
     parts: tuple[TrendPart, ...] = Field(default=(), description="of the score, the largest first")

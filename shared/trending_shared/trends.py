@@ -62,7 +62,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from trending_shared.causes import Facts, Witness, is_new, name_cause, source_wide
+from trending_shared.causes import Facts, Witness, name_cause, source_wide, standing_of
 from trending_shared.events import Lack, Trend, TrendPart, Verdict
 
 HALF_LIFE = 3.0  # days
@@ -259,7 +259,7 @@ def _trend(fits: Sequence[_Fit], as_of: date, facts: Facts, first: date) -> Tren
         high=high,
         chance=chance,
         verdict=verdict,
-        standing="new" if is_new(facts, as_of, first) else "catalogue",
+        standing=standing_of(facts, as_of, first),
         parts=tuple(sorted(told, key=lambda part: -abs(part.score))),
         cause=cause,
     )

@@ -98,7 +98,7 @@ async def test_a_title_shows_how_sure_its_rise_is_and_how_it_came(
         )
         await world.put_trend("t_1", trend)
     page = Seen((await client.get("/titles/t_1")).text)
-    assert "2.0× its usual rising: 1.4× to 4.0×" in page.words
+    assert "2.0× its usual rising: 1.4–4.0×" in page.words
     assert "a title of the catalogue" in page.words
     assert "a rise in attention; no date that is known says why" in page.words
     (history,) = (

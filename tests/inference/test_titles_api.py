@@ -358,6 +358,10 @@ async def test_not_enough_data_is_an_answer(client: AsyncClient, world: Any) -> 
     await world.add_title()
     detail = (await client.get("/v1/titles/t_alien")).json()
     assert (detail["trend"]["verdict"], detail["trend"]["lack"]) == ("not-enough-data", None)
+    assert detail["trend"]["standing"] == "catalogue"
+    await world.add_title("t_new", year=2026)
+    detail = (await client.get("/v1/titles/t_new")).json()
+    assert (detail["trend"]["verdict"], detail["trend"]["standing"]) == ("not-enough-data", "new")
     await world.put_trend("t_alien", a_trend(1.0, day=DAY - timedelta(days=1)))
     await world.lack_trend("t_alien", DAY, "not-watched-of-late")
     detail = (await client.get("/v1/titles/t_alien")).json()

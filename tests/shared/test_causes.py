@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from trending_shared.causes import Facts, Witness, is_new, name_cause, nearest_anniversary
+from trending_shared.causes import Facts, Witness, name_cause, nearest_anniversary, standing_of
 from trending_shared.events import TrendCause
 
 DAY = date(2026, 11, 2)
@@ -120,4 +120,4 @@ def test_the_29th_of_february_is_kept_in_other_years_too() -> None:
 def test_new_is_what_was_released_or_else_first_counted_lately(
     facts: Facts, first: date | None, new: bool
 ) -> None:
-    assert is_new(facts, DAY, first) is new
+    assert standing_of(facts, DAY, first) == ("new" if new else "catalogue")

@@ -40,8 +40,8 @@ from trending_shared.catalog import (
     trends,
 )
 from trending_shared.catalog import reviews as written
-from trending_shared.causes import Facts
-from trending_shared.events import Kind, Lack, Trend
+from trending_shared.causes import Facts, standing_of
+from trending_shared.events import Kind, Lack, Standing, Trend
 from trending_shared.series import read_facts, read_series, read_tides
 from trending_shared.trends import Series, Tides, measure_trends
 
@@ -333,7 +333,7 @@ class Browser:
             return TitleDetail(
                 **{name: row[name] for name in TitleDetail.model_fields if name in row}
                 | _summary(row),
-                trend=_told(now, day),
+                trend=_told(now, day, standing=known.standing(title_id)),
                 trends=[TrendDay(**trend.model_dump()) for trend in reversed(measured)],
                 reasons=known.reasons(title_id, now, newest=newest_day or day),
                 reviews_count=count or 0,
@@ -448,6 +448,11 @@ class _Known:
     facts: Mapping[str, Facts]
     tides: Tides
 
+    def standing(self, title_id: str) -> Standing:
+        series = self.series.get(title_id, {})
+        first = min((min(counts) for counts in series.values() if counts), default=None)
+        return standing_of(self.facts.get(title_id, Facts()), self.day, first)
+
     def reasons(self, title_id: str, trend: Trend | Lack | None, *, newest: date) -> list[Reason]:
         series, facts = self.series.get(title_id, {}), self.facts.get(title_id, Facts())
         if isinstance(trend, Trend) and not trend.parts:  # of before there were any
@@ -471,21 +476,26 @@ def _trend(row: sa.RowMapping) -> Trend:
     return Trend.model_validate(values)
 
 
-def _told(trend: Trend | Lack | None, day: date) -> TitleTrend:
+def _told(trend: Trend | Lack | None, day: date, *, standing: Standing | None = None) -> TitleTrend:
     if isinstance(trend, Trend):
         return TitleTrend.of(trend)
-    return TitleTrend(day=day, verdict="not-enough-data", lack=trend)
+    return TitleTrend(day=day, verdict="not-enough-data", lack=trend, standing=standing)
 
 
 def _bar(day: date) -> sa.Select[Any]:
-    """The largest chance with which a title stands out on a board; `trends.cut_board` in SQL."""
+    """The largest chance with which a title stands out on a board; `trends.cut_board` in SQL.
+
+    A chance beyond the share that may be wrong never does, so only the few below it are ranked.
+    """
+    measured = (trends.c.day == day, trends.c.chance.is_not(None))
+    titles_measured = sa.select(sa.func.count()).where(*measured).scalar_subquery()
     place = sa.func.row_number().over(order_by=trends.c.chance)
     ranked = (
-        sa.select(trends.c.chance, place.label("place"), sa.func.count().over().label("titles"))
-        .where(trends.c.day == day, trends.c.chance.is_not(None))
+        sa.select(trends.c.chance, place.label("place"))
+        .where(*measured, trends.c.chance <= FALSE_DISCOVERIES)
         .subquery()
     )
-    most = FALSE_DISCOVERIES * ranked.c.place / ranked.c.titles
+    most = FALSE_DISCOVERIES * ranked.c.place / titles_measured
     return sa.select(sa.func.max(ranked.c.chance)).where(ranked.c.chance <= most)
 
 

@@ -21,7 +21,7 @@ from trending_inference.filters import TitleId
 from trending_inference.insights.drafting import ClaimKind
 from trending_inference.reasons import Reason
 from trending_inference.settings import MAX_ITEMS
-from trending_shared.events import Kind, Lack, Trend, TrendCause, TrendPart, Verdict
+from trending_shared.events import Kind, Lack, Standing, Trend, TrendCause, TrendPart, Verdict
 from trending_shared.experiments import MOST_ARMS, Arm, Judgement, Subject
 from trending_shared.genres import GENRES
 from trending_shared.trends import LEVEL
@@ -200,7 +200,7 @@ class TitleTrend(BaseModel):
     )
     signals: int | None = Field(default=None, description="how many the score rests on")
     interval: TrendInterval | None = None
-    standing: Literal["new", "catalogue"] | None = Field(
+    standing: Standing | None = Field(
         default=None, description="new: released, or counted for the first time, lately"
     )
     parts: list[TrendPart] = Field(

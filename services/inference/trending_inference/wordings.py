@@ -16,8 +16,8 @@ def times(score: float) -> str:
 
 
 def span(interval: TrendInterval) -> str:
-    """An interval of a score, likewise: `1.2× to 3.4×`."""
-    return f"{times(interval.low)} to {times(interval.high)}"
+    """An interval of a score, likewise: `1.2–3.4×`."""
+    return f"{2**interval.low:.1f}–{times(interval.high)}"
 
 
 def count(number: float) -> str:
