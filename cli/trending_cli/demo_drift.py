@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,6 +27,8 @@ from trending_shared.errors import BrokerUnavailable, Rejected, TrendingError
 from trending_shared.events import (
     EVENTS,
     Event,
+    ExperimentChanged,
+    ModelApproved,
     ModelPromoted,
     ModelRefused,
     RetrainingDecided,
@@ -45,20 +47,27 @@ SETTINGS = {
     "MONITOR_RETRAIN_SUSTAINED": "PT30S",
     "MONITOR_RETRAIN_COOL_DOWN": "PT0S",  # the first training was minutes ago
     "MONITOR_RETRAIN_LOOK": "PT1S",
+    "MONITOR_EXPERIMENTS_EVERY": "PT1S",
+    "MONITOR_EXPERIMENT_SETTLE": "PT5S",
+    "MONITOR_EXPERIMENT_SHADOW_ANSWERS": "100",
 }
 """Small windows and no pauses, so that hours become minutes; all else is as ever."""
 OBSERVED_EVERY = timedelta(seconds=5)
 _GIVE_UP = 1800.0  # seconds without a line; a training says nothing until it ends
-_ASKED_AT_ONCE = 25  # texts, of the 64 that a request may have
-_PAUSE = 1.0  # seconds between two requests
-_LONGER_PAUSE = 5.0  # once it is decided that something has to be done
+_ASKED_AT_ONCE = 8  # titles; a fifth of them has labels that no model has learned from
+_PAUSE = 0.3  # seconds between two who ask
+_LONGER_PAUSE = 2.0  # while a model is trained
 _TOLD = (
     *("trigger", "retrain", "codes", "reasons", "reason", "drifted", "titles", "dataset_id"),
     *("algorithm", "model_version", "macro_f1", "window_id"),
+    *("experiment", "phase", "cause", "candidate", "outcomes", "difference", "low", "high"),
 )
 """Fields worth telling, of whatever event has them."""
 _UNSHOWN = ("codes", "window_id")  # what the others say on a line
-_NEWS = ("retrain", "codes", "titles", "dataset_id", "algorithm", "model_version", "reason")
+_NEWS = (
+    *("retrain", "codes", "titles", "dataset_id", "algorithm", "model_version", "reason"),
+    *("experiment", "phase"),
+)
 """Fields of which one must differ from the last event of its kind for a line of its own."""
 
 
@@ -73,9 +82,10 @@ class Story:
     walk: Walk
     told: list[dict[str, Any]] = field(default_factory=list)
     lines: int = 0
-    texts: list[str] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
     decided: Message[RetrainingDecided] | None = None
-    ended: Message[ModelPromoted | ModelRefused] | None = None
+    approved: Message[ModelApproved] | None = None
+    ended: Message[ModelPromoted | ModelRefused | ExperimentChanged] | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once all new titles are there."""
     _seen: set[UUID] = field(default_factory=set)
@@ -90,10 +100,12 @@ class Story:
         if message.correlation_id == self.job_id:
             self.walk.add(message)
             if isinstance(event, TitleCleaned):
-                self.texts.append(event.plot)
+                self.titles.append(event.title_id)
         if isinstance(event, RetrainingDecided) and event.retrain and not self.decided:
             self.decided = message
-        if isinstance(event, ModelPromoted | ModelRefused) and self.decided and not self.ended:
+        if isinstance(event, ModelApproved) and self.decided:
+            self.approved = message
+        if self.decided and not self.ended and _is_an_end(event):
             self.ended = message
         if topic_spec(type(event)).retention == FOREVER:
             self._tell(message.time, type(event).__name__, str(message.id), _details(event))
@@ -119,12 +131,13 @@ class Story:
 
     def result(self) -> dict[str, Any]:
         ended = self.ended.event if self.ended else None
+        promoted = isinstance(ended, ModelPromoted)
         return {
             "job_id": self.job_id,
-            "titles": len(self.texts),
+            "titles": len(self.titles),
             "decision_id": self.decided.event.decision_id if self.decided else None,
             "promoted": ended.model_version if isinstance(ended, ModelPromoted) else None,
-            "refused": list(ended.reasons) if isinstance(ended, ModelRefused) else [],
+            "refused": list(ended.reasons) if ended and not promoted else [],
             "events": self.told,
         }
 
@@ -170,7 +183,7 @@ async def _until_ended(
         except BrokerUnavailable as error:
             tell(str(error))
             await asyncio.sleep(1)
-        if story.texts and story.walk.settled:
+        if story.titles and story.walk.settled:
             story.arrived.set()
         await _look_at_alerts(house, story)
         if story.lines > lines:
@@ -183,22 +196,25 @@ async def _until_ended(
 
 
 async def _ask(house: House, story: Story) -> None:
-    """Ask the gateway about the new titles' plots, again and again, as soon as all are there."""
+    """Ask the gateway about the new titles, as one person after another, once all are there."""
     await story.arrived.wait()
-    tell(f"{len(story.texts)} new titles are there; people ask about such texts")
-    texts = cycle(sorted(story.texts))
+    tell(f"{len(story.titles)} new titles are there; people ask about them")
+    titles = cycle(sorted(story.titles))
     async with httpx.AsyncClient(
         base_url=house.url("inference"), timeout=30, trust_env=False
     ) as client:
-        while True:
-            items = [{"text": text} for text in islice(texts, _ASKED_AT_ONCE)]
+        for person in count():
+            items = [{"title_id": title_id} for title_id in islice(titles, _ASKED_AT_ONCE)]
             try:
-                answer = await client.post("/v1/genres", json={"items": items})
+                answer = await client.post(
+                    "/v1/genres", json={"items": items}, headers={"X-Unit-Id": f"person-{person}"}
+                )
             except httpx.HTTPError as error:
                 raise TrendingError(f"the gateway doesn't answer: {error!r}") from error
             if answer.is_error and answer.status_code not in (429, 503):
                 raise TrendingError(f"the gateway answered {answer.status_code}: {answer.text}")
-            await asyncio.sleep(_LONGER_PAUSE if story.decided else _PAUSE)
+            trained = story.decided and not story.approved
+            await asyncio.sleep(_LONGER_PAUSE if trained else _PAUSE)
 
 
 async def _look_at_alerts(house: House, story: Story) -> None:
@@ -251,6 +267,11 @@ def in_order(messages: Sequence[Message[Any]]) -> list[Message[Any]]:
         return moment, steps, EVENTS.index(type(message.event))
 
     return sorted(messages, key=place)
+
+
+def _is_an_end(event: Event) -> bool:
+    refused = isinstance(event, ExperimentChanged) and event.phase == "refused"
+    return refused or isinstance(event, ModelPromoted | ModelRefused)
 
 
 def _details(event: Event) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from trending_cli.demo_drift import Story, in_order
 from trending_cli.main import app
 from trending_shared.events import (
     DatasetRequested,
+    ExperimentChanged,
+    ModelApproved,
     ModelPromoted,
     ModelRefused,
     RetrainingDecided,
@@ -64,6 +66,36 @@ def test_a_story_ends_with_the_judgement_that_comes_after_its_decision(story: St
     ]
 
 
+def changed(phase: Any, number: int) -> ExperimentChanged:
+    return ExperimentChanged(
+        subject="models",
+        target="genres",
+        experiment="trial-v2",
+        number=number,
+        phase=phase,
+        control="v1",
+        candidate="v2",
+        cause="guardrail" if phase == "refused" else "ready",
+        reasons=("a slice got worse",),
+        outcomes=40,
+    )
+
+
+def test_a_model_that_is_approved_ends_by_its_experiment(story: Story) -> None:
+    yes = decided(retrain=True)
+    approval = yes.leads_to(
+        ModelApproved(
+            model="genres", model_version="v2", champion="v1", dataset_id="d", reasons=("better",)
+        )
+    )
+    for message in (yes, approval, approval.leads_to(changed("shadow", 1))):
+        story.take(message)
+    assert story.approved == approval
+    assert story.ended is None
+    story.take(approval.leads_to(changed("refused", 2)))
+    assert story.result()["refused"] == ["a slice got worse"]
+
+
 def test_what_is_said_again_of_one_more_window_is_kept_and_takes_no_line(
     story: Story, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,7 +120,7 @@ def test_only_titles_of_the_job_are_asked_about(story: Story) -> None:
     title = a_title_cleaned()
     story.take(first_message(title))
     story.take(first_message(title, correlation_id=story.job_id))
-    assert story.texts == [title.plot]
+    assert story.titles == [title.title_id]
     assert story.told == []
 
 
