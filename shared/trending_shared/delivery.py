@@ -280,7 +280,7 @@ class Consumer:
                     by_kind.setdefault(type(message.event), []).append(message)
             for kind, messages in by_kind.items():
                 with self.metrics.seconds.labels(kind.topic).time():
-                    rewinds |= await self._handle(kind, self._outcomes.begin(messages))
+                    rewinds |= await self._handle(kind, messages)
         finally:
             self._outcomes.leave()
             now = self.clock.now()
@@ -308,6 +308,7 @@ class Consumer:
 
     async def _whole(self, handle: BatchHandler[Any], messages: Sequence[Message[Any]]) -> None:
         """Handle messages together; on failure find out which of them it was."""
+        messages = self._outcomes.begin(messages)
         try:
             with self._outcomes.within(messages):
                 answer = tuple(await _call(handle, messages) or ())

@@ -44,15 +44,21 @@ class Outcomes:
         self._begun: dict[Position, _Begun] = {}
 
     def begin(self, messages: Sequence[Message[Any]]) -> list[Message[Any]]:
-        """Messages as they are to be handled, together, each in a span of its own."""
+        """Messages as they are to be handled, together, each in a span of its own.
+
+        Those that were begun in a larger group, which failed, go on as they are.
+        """
         at, together = perf_counter(), len(messages)
-        begun = []
-        for message in messages:
-            traced, span = self._tracing.receive(message)
-            begun.append(traced)
-            if message.position:  # every delivered message has one
-                self._begun[message.position] = _Begun(traced, at, together, span)
-        return begun
+        return [self._begin(message, at, together) for message in messages]
+
+    def _begin(self, message: Message[Any], at: float, together: int) -> Message[Any]:
+        position = message.position
+        assert position is not None, "a delivered message has a position"
+        if begun := self._begun.get(position):
+            return begun.message
+        traced, span = self._tracing.receive(message)
+        self._begun[position] = _Begun(traced, at, together, span)
+        return traced
 
     @contextmanager
     def within(self, messages: Sequence[Message[Any]]) -> Iterator[None]:
@@ -63,7 +69,7 @@ class Outcomes:
         (message,) = messages
         with ExitStack() as stack:
             stack.enter_context(log_context(message))
-            begun = self._begun.get(message.position) if message.position else None
+            begun = self._begun[message.position] if message.position else None
             if begun:
                 stack.enter_context(noting(begun.notes))
             if begun and begun.span:

@@ -166,6 +166,7 @@ async def test_what_a_handler_notes_of_its_event_is_in_that_line() -> None:
 
     house.consumer.on_each(TitleScraped, handle, at_once=2)
     lines = await house.deliver(*records("7", "later", "8"))
+    assert not any("together" in line for line in lines)  # each has its own time
     assert {(line["origin"], line["outcome"], line["url"]) for line in lines} == {
         ("titles-scraped:0:0", "handled", "http://films.example/7"),
         ("titles-scraped:0:1", "postponed", "http://films.example/later"),

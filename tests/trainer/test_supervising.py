@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from trending_shared.events import (
 from trending_shared.messages import Message, first_message
 from trending_shared.storage import ObjectStore
 from trending_shared.testing import CollectingPublisher
+from trending_shared.testing.collecting import Collector
+from trending_shared.tracing import OFF, Tracing
 from trending_trainer.app import create_app
 from trending_trainer.handlers import register_handlers
 from trending_trainer.metrics import TrainerMetrics
@@ -60,6 +62,10 @@ runs.end(UUID(sys.argv[1]), Outcome.model_validate_json({outcome!r}))
 DIES = """
 import sys
 sys.exit("out of memory at attempt " + sys.argv[2])
+"""
+TELLS = """
+import os, pathlib
+pathlib.Path({told!r}).write_text(os.environ["TRACEPARENT"])
 """
 LINGERS = """
 import socket, sys
@@ -98,6 +104,7 @@ class House:
     folder: Path
     publisher: TellingPublisher = field(default_factory=TellingPublisher)
     clock: FrozenClock = field(default_factory=lambda: FrozenClock(NOW))
+    tracing: Tracing = OFF
 
     def __post_init__(self) -> None:
         self.store = ObjectStore.at((self.folder / "store").as_uri())
@@ -121,6 +128,7 @@ class House:
             logs=self.folder / "logs",
             command=command,
             look_again=3600,
+            tracing=self.tracing,
         )
 
     def claim(self) -> Request:
@@ -149,6 +157,30 @@ async def test_what_a_fit_came_to_is_published_and_the_run_closed(house: House) 
     assert house.value("runs_total", outcome="promoted") == 1
     assert house.value("macro_f1_ratio", algorithm="tfidf-logreg") == 0.5
     assert house.value("attempts_total") == 1
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+async def test_a_fit_belongs_to_the_trace_of_what_asked_for_it(
+    house: House, traces: Collector, monkeypatch: pytest.MonkeyPatch, recorded: bool
+) -> None:
+    if not recorded:
+        monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+    message = replace(
+        first_message(TrainingRequested(reason="a test")),
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    )
+    house.runs.claim(Request.of(message))
+    (request,) = house.runs.open()
+    told = house.folder / "told"
+    with Tracing("trainer") as house.tracing:
+        await house.supervisor(TELLS, told=str(told)).advance(request)
+    if recorded:
+        (train,) = traces.named("train genres")
+        assert (train.trace_id, train.parent_id) == (message.trace_id, "00f067aa0ba902b7")
+        assert told.read_text() == f"00-{train.trace_id}-{train.span_id}-01"
+    else:
+        assert told.read_text() == message.traceparent
+    assert {each.traceparent for each in PROMOTION.messages(request)} == {message.traceparent}
 
 
 @pytest.mark.parametrize("registered", [(), (REGISTERED,)], ids=["by its dataset", "by the gate"])
