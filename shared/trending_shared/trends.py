@@ -45,7 +45,8 @@ says. So the parts k score / sum k add up to the score. Series count as independ
     steady     all else that is known well enough
 
 What moves everything that a source counts is no title's rise: counts are first divided by the tide
-of their channel on their day, see `measure_tides`.
+of their channel on their day, see `measure_tides`. A day on which a channel had next to nothing of
+anything wasn't counted, whatever it says.
 
 Sources: DuMouchel 1999, "Bayesian data mining in large frequency tables" (observed over expected,
 gamma-Poisson shrinkage, log2); West and Harrison 1997, "Bayesian Forecasting and Dynamic Models"
@@ -90,6 +91,7 @@ LEAST_OF_A_TIDE = 30  # series
 _LEAST_EXPECTED = 3.0  # signals a day; the ratio of smaller ones says little
 _LEAST_TIDE = math.log2(1.1)
 _SURELY = 4.0  # standard errors
+_SILENT = 0.01  # a tide as low is none: the source was out of order
 
 _NORMAL = NormalDist()
 _ERRORS = _NORMAL.inv_cdf((1 + LEVEL) / 2)
@@ -190,8 +192,8 @@ def measure_trends(
         tides: what moved in whole channels.
 
     Returns:
-        A title's rates and `signals` are sums over its series, in its channels' usual tides. What
-        a title lacks is what its best known series does.
+        A title's rates and `signals` are sums over its series, freed of tides. What a title lacks
+        is what its best known series does.
     """
     flat = [(title_id, name) for title_id in series for name in sorted(series[title_id])]
     fits = _fit_all(
@@ -302,8 +304,8 @@ def measure_tides(
         for channel, days in tides.items()
     }
     flat = [(name, counts) for each in series for name, counts in each.items()]
-    counts = _matrix([counts for _, counts in flat], last)
-    counts /= _factors([name for name, _ in flat], last, before)
+    factors = _factors([name for name, _ in flat], last, before)
+    counts = _freed([counts for _, counts in flat], last, factors)
     usual = _usual(counts)
     m = np.where(usual.days[:, None] >= LEAST_PAST, usual.by_day, 0.0)
     telling = (m >= _LEAST_EXPECTED) & ~np.isnan(counts[:, :_RECENT])
@@ -316,7 +318,8 @@ def measure_tides(
         for age in RECENT_AGES:
             told = logs[rows, age][telling[rows, age]]
             if len(told) >= LEAST_OF_A_TIDE and (moved := _moved(told)):
-                found.setdefault(channel, {})[last - timedelta(days=age)] = round(2**moved, 3)
+                factor = max(round(2**moved, 3), 0.001)
+                found.setdefault(channel, {})[last - timedelta(days=age)] = factor
     return found
 
 
@@ -331,16 +334,16 @@ def _moved(logs: Floats) -> float:
 # ---------------------------------------------------------------- series
 
 
-def _matrix(counts: Sequence[Counts], last: date) -> Floats:
-    """Counts by series and age; NaN where a day is unknown."""
+def _freed(counts: Sequence[Counts], last: date, factors: Floats) -> Floats:
+    """Counts by series and age, freed of tides; NaN where a day is unknown."""
     days = [last - timedelta(days=age) for age in range(_AGES)]
     rows = [[series.get(day, math.nan) for day in days] for series in counts]
     try:
         matrix = np.array(rows, float)
     except OverflowError:  # no float is as large as what a page may claim
         matrix = np.array([[min(count, MOST_A_DAY) for count in row] for row in rows], float)
-    capped: Floats = np.minimum(matrix.reshape(-1, _AGES), MOST_A_DAY)
-    return capped
+    matrix = np.minimum(matrix.reshape(-1, _AGES), MOST_A_DAY)
+    return np.where(factors > _SILENT, matrix / factors, np.nan)
 
 
 def _factors(names: Sequence[str], last: date, tides: Tides) -> Floats:
@@ -394,7 +397,7 @@ def _fit_all(
 ) -> list[_Fit | Lack]:
     """What each series says, or lacks; see the module's docstring."""
     factors = _factors(names, last, tides)
-    freed = _matrix(counts, last) / factors
+    freed = _freed(counts, last, factors)
     late = freed[:, :_RECENT]
     seen = ~np.isnan(late)
     weights = np.where(seen, _WEIGHTS, 0.0)

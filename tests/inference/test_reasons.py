@@ -40,7 +40,7 @@ def test_what_moved_the_score_most_comes_first_and_all_parts_are_the_score() -> 
     }
     told = reasons(series)
     assert [reason.text for reason in told] == [
-        "only page views rise; nothing else that is counted of it does",
+        "only page views went up; nothing else that is counted of it did",
         "page views: 1,340 a day of late, 400 expected",
         "weight: 11 a day of late, 10 expected",
         "popularity at demo: 10 a day of late, 40 expected",
@@ -112,14 +112,14 @@ def test_too_little_is_said_to_be_too_little() -> None:
         ),
         (
             TrendCause(kind="one-source", evidence={"metric": "trending_appearances"}),
-            "only trending appearances rise; nothing else that is counted of it does",
+            "only trending appearances went up; nothing else that is counted of it did",
         ),
         (TrendCause(kind="attention"), "a rise in attention; no date that is known says why"),
         (
             TrendCause(
                 kind="source-wide", evidence={"channel": "popularity at demo", "factor": 2.04}
             ),
-            "all popularity at demo rose 2.0 times; that is no rise of its own",
+            "popularity at demo of all titles went up 2.0 times; that is no rise of its own",
         ),
         (TrendCause(kind="unknown", probability=0.4), "why it rises isn’t clear"),
     ],

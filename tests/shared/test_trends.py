@@ -357,6 +357,20 @@ def test_a_source_that_counts_twice_as_much_from_a_day_on_stays_in_its_old_unit(
     assert abs(trend.score) < 0.25
 
 
+def test_days_on_which_a_source_was_out_of_order_make_nothing_fall() -> None:
+    catalogue = a_catalogue(40, lambda ago: 0.0 if ago <= 2 else 1.0)
+    tides = measure_tides(catalogue, TODAY, {})
+    assert len(tides["pageviews"]) == 2
+    trend = measure_trends({"t": {"pageviews of it": catalogue[0]["pageviews of it"]}}, TODAY)["t"]
+    assert isinstance(trend, Trend)
+    assert trend.verdict == "falling"
+    known = measure_trends({"t": catalogue[0]}, TODAY, tides=tides)["t"]
+    assert isinstance(known, Trend)
+    assert known.verdict == "steady"
+    (views,) = (part for part in known.parts if part.metric == "pageviews")
+    assert views.recent == pytest.approx(views.expected, rel=0.2), "of the days before"
+
+
 # ---------------------------------------------------------------- boards
 
 

@@ -102,12 +102,13 @@ def _words(cause: TrendCause) -> str:
             return "a burst of reviews; nothing else rises like that"
         case "one-source":
             metric = _name(str(told["metric"]))
-            return f"only {metric} rise; nothing else that is counted of it does"
+            return f"only {metric} went up; nothing else that is counted of it did"
         case "attention":
             return "a rise in attention; no date that is known says why"
         case "source-wide":
             channel, factor = str(told["channel"]), float(told["factor"])
-            return f"all {_name(channel)} rose {factor:.1f} times; that is no rise of its own"
+            told_of_all = f"{_name(channel)} of all titles went up {factor:.1f} times"
+            return f"{told_of_all}; that is no rise of its own"
         case _:
             return "why it rises isn’t clear"
 
