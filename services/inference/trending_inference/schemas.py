@@ -174,7 +174,7 @@ class TitleSummary(BaseModel):
 
 
 class TrendInterval(BaseModel):
-    """Where the score lies with a probability of `level`; it may be that of nothing at all."""
+    """Where the score lies, with a probability of `level`."""
 
     level: float = Field(default=LEVEL)
     low: float = Field(examples=[1.21])
