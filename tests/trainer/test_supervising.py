@@ -18,6 +18,7 @@ from trending_shared.clock import FrozenClock
 from trending_shared.delivery import Consumer
 from trending_shared.errors import BrokerUnavailable, StoreUnavailable
 from trending_shared.events import (
+    ModelApproved,
     ModelPromoted,
     ModelRefused,
     ModelRegistered,
@@ -457,4 +458,5 @@ async def test_a_request_that_comes_after_its_run_opens_nothing(house: House) ->
 async def test_the_app_is_built_without_connecting(tmp_path: Path) -> None:
     app = create_app(TrainerSettings(trending_home=tmp_path))
     assert app.consumer.consumes == (TrainingRequested,)
-    assert app.produces == (ModelRegistered, ModelPromoted, ModelRefused, ServiceConfigured)
+    produces = (ModelRegistered, ModelPromoted, ModelApproved, ModelRefused, ServiceConfigured)
+    assert app.produces == produces

@@ -256,7 +256,7 @@ class Evidence:
             ("split", policy.failed, "answers were given by the champion"),
         ):
             said = f"{self.failures[phase]} of {self.answers[phase]} {what}; {limit:.0%} may be"
-            log_fine, log_broken = self._failures[phase].logs().tolist()[::-1]
+            log_broken, log_fine = self._failures[phase].logs().tolist()
             found.append(Guard(f"failures in {phase}", said, log_broken, few, log_fine))
         for series, limit, margin, name in zip(
             self.slow, self.limits or (), policy.slow_margins, ("p95", "p99"), strict=False

@@ -95,15 +95,15 @@ def world_of(scenario: str, effect: float) -> World:
 
 def simulate(world: World, policy: Policy, random: np.random.Generator) -> Ended:
     """Play one experiment to its end."""
-    evidence, phase, peeked = Evidence(policy), "shadow", False
-    differences: list[float] = []
+    evidence, peeked = Evidence(policy), False
+    phase: Phase = "shadow"
     level = NormalDist().inv_cdf(1 - policy.alpha)
     while True:
         evidence.add(*_shadow(world, random) if phase == "shadow" else _split(world, random))
         differences = evidence.all.shadow + evidence.all.split
         error = np.std(differences) / sqrt(len(differences))
         peeked = peeked or bool(np.mean(differences) > level * error)
-        step = conduct(phase, evidence, policy, age=timedelta(0))  # type: ignore[arg-type]
+        step = conduct(phase, evidence, policy, age=timedelta(0))
         if step.to in ("promoted", "refused"):
             return Ended(step.to, step.cause, evidence.all.outcomes, peeked)
         phase = step.to
