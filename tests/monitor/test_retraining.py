@@ -99,6 +99,14 @@ def test_the_same_data_give_the_same_model_so_nothing_new_is_a_no() -> None:
     assert told(windows(5), replace(QUIET, fresh_titles=0)).codes == ("nothing-new",)
 
 
+def test_while_a_model_is_tried_nothing_is_trained_but_by_force() -> None:
+    tried = replace(QUIET, trial="v2")
+    no = told(windows(3), tried)
+    assert (no.codes, no.possible_at) == (("on-trial",), None)
+    assert is_postponed(no.codes)
+    assert told(replace(PERSON, force=True), tried).retrain
+
+
 def test_everything_that_forbids_it_is_told() -> None:
     busy = replace(
         QUIET, decided=(NOW - HOUR,), pending=NOW - HOUR, learned=QUIET.learned, fresh_titles=0

@@ -15,6 +15,7 @@ from trending_shared.clock import Clock
 from trending_shared.datasets import DatasetDamaged, DatasetManifest, read_manifest
 from trending_shared.errors import ModelNotFound, ObjectMissing
 from trending_shared.events import DatasetPublished, RetrainingRequested, RetrainingTrigger
+from trending_shared.experiments import CANDIDATE, Experiments
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.storage import ObjectStore
 
@@ -62,6 +63,7 @@ class Looking:
         self._catalog = catalog
         self._store = store
         self._registry = ModelRegistry(store)
+        self._experiments = Experiments(store)
         self._clock = clock
         self._policy = policy
 
@@ -82,6 +84,7 @@ class Looking:
                 [*(row.dataset_id for row in judged), *([champion.dataset_id] if champion else [])]
             ),
             fresh_titles=await self._fresh(learned, count),
+            trial=await asyncio.to_thread(self._on_trial),
         )
         return Circumstances(state, champion, learned, count, (number or 0) + 1)
 
@@ -95,6 +98,12 @@ class Looking:
             return await asyncio.to_thread(self._registry.champion, MODEL)
         except ModelNotFound:
             return None
+
+    def _on_trial(self) -> str | None:
+        experiment = self._experiments.current("models", MODEL)
+        if experiment is None or not (experiment.running and experiment.judged):
+            return None
+        return next((arm.version for arm in experiment.arms if arm.name == CANDIDATE), None)
 
     def floor(self, champion: Manifest) -> float:
         """The macro-F1 below which a window has fallen."""

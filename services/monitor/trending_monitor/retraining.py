@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from trending_shared.events import RetrainingTrigger
 
-# What passes by itself, or with the training that is under way.
-_PASSING = frozenset({"pending", "cool-down", "budget-spent"})
+# What passes by itself, or with the training or the trial that is under way.
+_PASSING = frozenset({"pending", "on-trial", "cool-down", "budget-spent"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,7 @@ class State:
         pending: when that one was decided that is under way, or may be lost.
         learned: datasets that the champion or another judged model has learned from.
         fresh_titles: told of since, and in none of these.
+        trial: the version that is being tried against the champion, if one is.
     """
 
     now: datetime
@@ -94,6 +95,7 @@ class State:
     pending: datetime | None
     learned: frozenset[str]
     fresh_titles: int
+    trial: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,9 @@ def decide(trigger: Trigger, state: State, policy: Policy) -> Decision:
     if pending:
         against["pending"] = f"a training is under way since {_at(pending)}"
         moments.append(pending + policy.patience)
+    if state.trial:
+        against["on-trial"] = f"{state.trial} is being tried against the champion"
+        moments.append(None)
     if cool_down:
         against["cool-down"] = f"the last training is too recent: not before {_at(cool_down)}"
         moments.append(cool_down)
