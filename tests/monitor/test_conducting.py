@@ -13,7 +13,7 @@ from trending_monitor.conducting import Answer, Evidence, Outcome, Policy, Step,
 from trending_monitor.simulating import main, play, run, wilson
 from trending_shared.experiments import CANDIDATE, CONTROL, ArmName, Phase
 
-POLICY = Policy()
+POLICY = Policy(quick=10.0)
 NEW = timedelta(0)
 
 

@@ -22,7 +22,6 @@ from trending_monitor.betting import Capitals, Null, both, bounds
 from trending_shared.experiments import CANDIDATE, CONTROL, ArmName, Phase
 
 _WATCHED_ONLY = "genre:"  # slices that needn't be shown to be fine: a title is of several
-_NOTICEABLE = 10.0  # milliseconds; a new version also starts without the texts that are known
 _FEW_TIMES = 20  # of fewer answers not even the largest tells what is slow
 
 
@@ -41,6 +40,8 @@ class Policy:
         split_answers: of the candidate that people got, before it may be promoted.
         unheard: share of shadows that may be missing: a busy gateway leaves them out.
         failed: share of the candidate's answers that others may have had to give.
+        quick: milliseconds up to which no answer is slow, whatever the control takes. A better
+            model may be a larger one; what one may take at most is the gate's to say.
         slower: times as slow as the control's 95th and 99th percentile is slow.
         slow_margins: by which part more of the candidate's answers may be slow, at each.
         outcomes: at most, of both phases.
@@ -56,6 +57,7 @@ class Policy:
     split_answers: int = 100
     unheard: float = 0.5
     failed: float = 0.02
+    quick: float = 100.0
     slower: float = 1.5
     slow_margins: tuple[float, float] = (0.05, 0.02)
     outcomes: int = 10_000
@@ -114,7 +116,7 @@ class Step:
 
 
 class _Pairs:
-    """Values of two arms, each held against the one that came as the so-manieth of the other."""
+    """Values of two arms: the n-th of the one is held against the n-th of the other."""
 
     def __init__(self) -> None:
         self._waiting: dict[ArmName, deque[float]] = {CONTROL: deque(), CANDIDATE: deque()}
@@ -239,7 +241,7 @@ class Evidence:
         if len(self._times) < _FEW_TIMES:
             return ()
         return tuple(
-            max(float(usual) * self._policy.slower, float(usual) + _NOTICEABLE)
+            max(float(usual) * self._policy.slower, self._policy.quick)
             for usual in np.quantile(self._times, (0.95, 0.99))
         )
 

@@ -62,6 +62,11 @@ class MonitorSettings(ConsumerSettings):
         gt=timedelta(0),
         description="after which time one that isn't decided is refused",
     )
+    experiment_quick: timedelta = Field(
+        default=timedelta(milliseconds=100),
+        ge=timedelta(0),
+        description="up to which no answer is slow; beyond it what the control takes counts",
+    )
     experiment_settle: timedelta = Field(
         default=timedelta(seconds=30),
         ge=timedelta(0),
@@ -161,6 +166,7 @@ class MonitorSettings(ConsumerSettings):
             split_answers=self.experiment_split_answers,
             outcomes=self.experiment_outcomes,
             lasts=self.experiment_lasts,
+            quick=self.experiment_quick / timedelta(milliseconds=1),
         )
 
     @field_validator("labellers", mode="before")

@@ -36,7 +36,7 @@ _GENRES = tuple(
     (f"genre:{name}", share)
     for name, share in (("Drama", 0.4), ("Comedy", 0.25), ("Crime", 0.15), ("Horror", 0.08))
 )
-_MILLISECONDS, _SPREAD = 20.0, 0.4  # the median, and the deviation of its logarithm
+_MILLISECONDS, _SPREAD = 80.0, 0.4  # the median, and the deviation of its logarithm
 _LOOK = 100  # outcomes between two looks
 SCENARIOS = ("no difference", "better", "worse", "one slice worse", "slower")
 
