@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from trending_cli import clients, demo_drift
+from trending_cli import clients, demo_drift, demo_trial
 from trending_cli.house import House, empty, end_on_sigterm, running_house
 from trending_cli.jobs import publish_job
 from trending_cli.observing import PrometheusMissing, find_prometheus
@@ -36,6 +36,7 @@ from trending_shared.events import (
     TitleCleaned,
     TitleScraped,
 )
+from trending_shared.experiments import Experiment
 from trending_shared.messages import first_message
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.settings import DEFAULT_HOME
@@ -112,6 +113,7 @@ def demo(
         "INFERENCE_API_KEYS": "",
         "INFERENCE_OPEN_SCOPES": "",
         "FEATURIZER_SNAPSHOT_TITLES": "1000000000",  # one snapshot, when the walk has settled
+        **demo_trial.SETTINGS,
         **(demo_drift.SETTINGS if drift else {}),
     }
     with running_house(
@@ -128,8 +130,12 @@ def demo(
         house.stack.wait_until({"site": "/robots.txt"})
         watch.lap("start", watch.began)
         walk = asyncio.run(_walk(house, house.url("site"), watch))
-        champion = _champion(house)
         since = time.monotonic()
+        trial = None
+        if approved := walk.first_of(ModelApproved):
+            trial = asyncio.run(_try(house, approved.model_version))
+            since = watch.lap("trial", since)
+        champion = _champion(house)
         predictions = _sample(house, champion) if champion else []
         since = watch.lap("serving", since)
         story = None
@@ -138,7 +144,7 @@ def demo(
             watch.lap("drift to decision of the gate", since)
             champion = _champion(house)
         watch.lap("total", watch.began)
-        result = _result(house, walk, champion, predictions, watch)
+        result = _result(house, walk, champion, predictions, watch, trial)
         _show(result | ({"drift": story.result()} if story else {}), as_json=as_json)
         if champion is None:
             raise typer.Exit(Exit.FAILED)
@@ -156,6 +162,12 @@ def _observable() -> bool:
         tell(f"alerts aren't shown: {error}")
         return False
     return True
+
+
+async def _try(house: House, version: str) -> Experiment:
+    """Let people ask until the monitor has judged a version that the gate has approved."""
+    house.stack.wait_until({"inference": "/readyz"})
+    return await demo_trial.see_trial(house, version, await demo_trial.unread_stories(house))
 
 
 async def _walk(house: House, site: str, watch: Stopwatch) -> Walk:
@@ -335,6 +347,7 @@ def _result(
     champion: Manifest | None,
     predictions: list[dict[str, Any]],
     watch: Stopwatch,
+    trial: Experiment | None,
 ) -> dict[str, Any]:
     refused = walk.first_of(ModelRefused)
     return {
@@ -344,7 +357,9 @@ def _result(
         "champion": f"{champion.algorithm} {champion.version}" if champion else None,
         "macro_f1": round(champion.metrics["macro_f1"], 4) if champion else None,
         "promoted": walk.count(ModelPromoted) > 0,
-        "approved": walk.count(ModelApproved) > 0,
+        "trial": trial.judged.model_dump() | {"name": trial.name, "reasons": trial.reasons}
+        if trial and trial.judged
+        else None,
         "refused": list(refused.reasons) if refused else [],
         "not_trained": list(_not_trained(walk)),
         "predictions": predictions,
@@ -379,8 +394,9 @@ def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
     if result["rejected"]:
         print_table("rejected", ["reason", "count"], result["rejected"].items())
     console.print(f"champion [bold]{result['champion']}[/], macro-F1 [bold]{result['macro_f1']}[/]")
-    if result["approved"]:
-        console.print("the new one is being tried: [bold]trending experiment status[/]")
+    if trial := result["trial"]:
+        told = f"the new one was tried and {trial['phase']}: {'; '.join(trial['reasons'])}"
+        console.print(shown(told))
     if result["refused"]:
         console.print(shown(f"the new one was refused: {'; '.join(result['refused'])}"))
     if result["not_trained"]:

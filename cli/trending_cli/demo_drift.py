@@ -6,19 +6,20 @@ a schedule would publish, and people who ask about such texts. What follows is r
 
 import asyncio
 import os
+import random
 import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import count, cycle, islice
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 from aiokafka import ConsumerRecord
 
+from trending_cli.demo_trial import People, unread_stories
 from trending_cli.house import House
 from trending_cli.jobs import publish_job
 from trending_cli.output import tell
@@ -47,16 +48,13 @@ SETTINGS = {
     "MONITOR_RETRAIN_SUSTAINED": "PT30S",
     "MONITOR_RETRAIN_COOL_DOWN": "PT0S",  # the first training was minutes ago
     "MONITOR_RETRAIN_LOOK": "PT1S",
-    "MONITOR_EXPERIMENTS_EVERY": "PT1S",
-    "MONITOR_EXPERIMENT_SETTLE": "PT5S",
-    "MONITOR_EXPERIMENT_SHADOW_ANSWERS": "100",
 }
 """Small windows and no pauses, so that hours become minutes; all else is as ever."""
 OBSERVED_EVERY = timedelta(seconds=5)
 _GIVE_UP = 1800.0  # seconds without a line; a training says nothing until it ends
-_ASKED_AT_ONCE = 8  # titles; a fifth of them has labels that no model has learned from
-_PAUSE = 0.3  # seconds between two who ask
-_LONGER_PAUSE = 2.0  # while a model is trained
+_ASKED_AT_ONCE = 20  # titles
+_PAUSE = 1.0  # seconds between two who ask
+_LONGER_PAUSE = 5.0  # once something is done about it, which needs the machine
 _TOLD = (
     *("trigger", "retrain", "codes", "reasons", "reason", "drifted", "titles", "dataset_id"),
     *("algorithm", "model_version", "macro_f1", "window_id"),
@@ -72,22 +70,29 @@ _NEWS = (
 
 
 @dataclass
+class Arrival:
+    """Titles that are new on the site, and the job that brings them."""
+
+    walk: Walk
+    titles: list[str] = field(default_factory=list)
+    there: bool = False
+    """Whether the gateway knows all of them."""
+
+
+@dataclass
 class Story:
     """What has happened since the site changed, in the order in which it was read.
 
     Told are facts that Kafka keeps for ever: decisions, and what they are about.
     """
 
-    job_id: UUID
-    walk: Walk
+    arrivals: dict[UUID, Arrival] = field(default_factory=dict)
+    """By the job's id."""
     told: list[dict[str, Any]] = field(default_factory=list)
     lines: int = 0
-    titles: list[str] = field(default_factory=list)
     decided: Message[RetrainingDecided] | None = None
     approved: Message[ModelApproved] | None = None
     ended: Message[ModelPromoted | ModelRefused | ExperimentChanged] | None = None
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once all new titles are there."""
     _seen: set[UUID] = field(default_factory=set)
     _last: dict[tuple[str, Any], Any] = field(default_factory=dict)
 
@@ -97,10 +102,10 @@ class Story:
             return
         self._seen.add(message.id)
         event = message.event
-        if message.correlation_id == self.job_id:
-            self.walk.add(message)
+        if arrival := self.arrivals.get(message.correlation_id):
+            arrival.walk.add(message)
             if isinstance(event, TitleCleaned):
-                self.titles.append(event.title_id)
+                arrival.titles.append(event.title_id)
         if isinstance(event, RetrainingDecided) and event.retrain and not self.decided:
             self.decided = message
         if isinstance(event, ModelApproved) and self.decided:
@@ -109,6 +114,29 @@ class Story:
             self.ended = message
         if topic_spec(type(event)).retention == FOREVER:
             self._tell(message.time, type(event).__name__, str(message.id), _details(event))
+
+    def look_who_is_there(self) -> None:
+        """Have people ask about titles once all of a job are known."""
+        for arrival in self.arrivals.values():
+            if arrival.titles and arrival.walk.settled and not arrival.there:
+                arrival.there = True
+                tell(f"{len(arrival.titles)} new titles are there; people ask about them")
+
+    @property
+    def titles(self) -> list[str]:
+        """Those that people ask about."""
+        return [
+            title_id
+            for arrival in self.arrivals.values()
+            if arrival.there
+            for title_id in arrival.titles
+        ]
+
+    @property
+    def unread(self) -> list[str]:
+        """Those that came when the model was made; none before they are there."""
+        _, *later = self.arrivals.values()
+        return [title_id for arrival in later if arrival.there for title_id in arrival.titles]
 
     def take_alert(self, name: str, since: str, summary: str) -> None:
         """An alert that fires; told once."""
@@ -133,7 +161,7 @@ class Story:
         ended = self.ended.event if self.ended else None
         promoted = isinstance(ended, ModelPromoted)
         return {
-            "job_id": self.job_id,
+            "job_ids": list(self.arrivals),
             "titles": len(self.titles),
             "decision_id": self.decided.event.decision_id if self.decided else None,
             "promoted": ended.model_version if isinstance(ended, ModelPromoted) else None,
@@ -148,27 +176,31 @@ async def see_drift(house: House, site: str) -> Story:
     Raises:
         TrendingError: nothing came of it, or a service doesn't answer.
     """
-    job_id = uuid4()
-    story = Story(job_id, Walk(job_id))
+    story = Story()
     async with _following(house.settings.kafka) as log:
-        pid = house.stack.children["site"].pid
-        assert pid, "the site is watched, and started again if it dies"
-        os.kill(pid, signal.SIGUSR1)
-        await publish_job(
-            house.settings, ScrapeJob(source="demo", url=f"{site}/titles?page=1"), job_id
-        )
-        tell(f"the site has new titles; published job {job_id}")
+        await _grow(house, site, story)
         asking = asyncio.create_task(_ask(house, story))
         try:
-            await _until_ended(house, log, story, asking)
+            await _until_ended(house, site, log, story, asking)
         finally:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
     return story
 
 
+async def _grow(house: House, site: str, story: Story) -> None:
+    """Have the site show more titles, and a job look for them as a schedule would."""
+    job_id = uuid4()
+    story.arrivals[job_id] = Arrival(Walk(job_id))
+    pid = house.stack.children["site"].pid
+    assert pid, "the site is watched, and started again if it dies"
+    os.kill(pid, signal.SIGUSR1)
+    await publish_job(house.settings, ScrapeJob(source="demo", url=f"{site}/titles?page=1"), job_id)
+    tell(f"the site has new titles; published job {job_id}")
+
+
 async def _until_ended(
-    house: House, log: EventLog, story: Story, asking: "asyncio.Task[None]"
+    house: House, site: str, log: EventLog, story: Story, asking: "asyncio.Task[None]"
 ) -> None:
     last_news, lines = time.monotonic(), 0
     while story.ended is None:
@@ -183,8 +215,9 @@ async def _until_ended(
         except BrokerUnavailable as error:
             tell(str(error))
             await asyncio.sleep(1)
-        if story.titles and story.walk.settled:
-            story.arrived.set()
+        story.look_who_is_there()
+        if story.approved and len(story.arrivals) == 1:
+            await _grow(house, site, story)  # what a model was chosen by can't judge it
         await _look_at_alerts(house, story)
         if story.lines > lines:
             last_news, lines = time.monotonic(), story.lines
@@ -196,25 +229,35 @@ async def _until_ended(
 
 
 async def _ask(house: House, story: Story) -> None:
-    """Ask the gateway about the new titles, as one person after another, once all are there."""
-    await story.arrived.wait()
-    tell(f"{len(story.titles)} new titles are there; people ask about them")
-    titles = cycle(sorted(story.titles))
+    """Ask the gateway about the new titles that are there, as one person after another.
+
+    Once a model is tried and titles have come that it can't know, people ask about those and say
+    which genres they are of.
+    """
     async with httpx.AsyncClient(
         base_url=house.url("inference"), timeout=30, trust_env=False
     ) as client:
-        for person in count():
-            items = [{"title_id": title_id} for title_id in islice(titles, _ASKED_AT_ONCE)]
-            try:
-                answer = await client.post(
-                    "/v1/genres", json={"items": items}, headers={"X-Unit-Id": f"person-{person}"}
-                )
-            except httpx.HTTPError as error:
-                raise TrendingError(f"the gateway doesn't answer: {error!r}") from error
-            if answer.is_error and answer.status_code not in (429, 503):
-                raise TrendingError(f"the gateway answered {answer.status_code}: {answer.text}")
-            trained = story.decided and not story.approved
-            await asyncio.sleep(_LONGER_PAUSE if trained else _PAUSE)
+        while not (unread := story.unread):
+            await _ask_once(client, story)
+            await asyncio.sleep(_PAUSE if story.decided is None else _LONGER_PAUSE)
+        people = People(client, await unread_stories(house, unread))
+        while True:
+            await people.ask(_ASKED_AT_ONCE)
+            await people.say()
+
+
+async def _ask_once(client: httpx.AsyncClient, story: Story) -> None:
+    titles = sorted(story.titles)
+    chosen = random.sample(titles, min(_ASKED_AT_ONCE, len(titles)))
+    if not chosen:
+        return
+    items = [{"title_id": title_id} for title_id in chosen]
+    try:
+        answer = await client.post("/v1/genres", json={"items": items})
+    except httpx.HTTPError as error:
+        raise TrendingError(f"the gateway doesn't answer: {error!r}") from error
+    if answer.is_error and answer.status_code not in (429, 503):
+        raise TrendingError(f"the gateway answered {answer.status_code}: {answer.text}")
 
 
 async def _look_at_alerts(house: House, story: Story) -> None:

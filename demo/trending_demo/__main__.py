@@ -7,12 +7,13 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
-from trending_demo.arrivals import arrivals
+from trending_demo.arrivals import arrivals_in_turn
 from trending_demo.catalogue import CatalogueInvalid, csv_catalogue, demo_catalogue
 from trending_demo.site import create_app
 
@@ -44,8 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         catalogue = csv_catalogue(options.catalogue) if options.catalogue else demo_catalogue()
         shown = {"now": catalogue}
         if options.arrivals:
-            grown = catalogue.with_more(arrivals(wrong=options.arrivals == "wrong"))
-            signal.signal(signal.SIGUSR1, lambda *_: shown.update(now=grown))
+            parts = iter(arrivals_in_turn(wrong=options.arrivals == "wrong"))
+
+            def grow(number: int, frame: FrameType | None) -> None:
+                for part in islice(parts, 1):
+                    shown["now"] = shown["now"].with_more(part)
+
+            signal.signal(signal.SIGUSR1, grow)
     except (CatalogueInvalid, OSError) as error:
         sys.stderr.write(f"demo site: {error}\n")
         raise SystemExit(2) from error
@@ -97,7 +103,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--arrivals",
         choices=("right", "wrong"),
-        help="add 245 titles in German on SIGUSR1, with their genres or with genres at random",
+        help="add 140 titles in German on SIGUSR1 and 105 at the next, with their genres or with "
+        "genres at random",
     )
     parser.add_argument(
         "--today",

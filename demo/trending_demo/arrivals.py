@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from trending_demo.catalogue import Catalogue, Genre, Title
 
 EACH = 7  # clauses in a place; a prime
+FIRST = 4  # of the seven towns; titles of the others come later
 
 
 class Clauses(BaseModel):
@@ -50,6 +51,18 @@ class Material(BaseModel):
     towns: tuple[str, ...]
     countries: tuple[str, ...]
     genres: dict[Genre, Clauses]
+
+
+def arrivals_in_turn(*, wrong: bool = False) -> tuple[Catalogue, Catalogue]:
+    """The same in two parts, of 140 and of 105 titles; the second comes when models know the first.
+
+    What a model has been chosen by can't judge it, so whoever tries one needs titles that are new.
+    """
+    early: list[Title] = []
+    late: list[Title] = []
+    for number, title in enumerate(arrivals(wrong=wrong).titles):
+        (early if number % EACH < FIRST else late).append(title)
+    return Catalogue(tuple(early)), Catalogue(tuple(late))
 
 
 def arrivals(*, wrong: bool = False) -> Catalogue:

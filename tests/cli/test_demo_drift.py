@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from typer.testing import CliRunner
 
-from trending_cli.demo_drift import Story, in_order
+from trending_cli.demo_drift import Arrival, Story, in_order
 from trending_cli.main import app
 from trending_shared.events import (
     DatasetRequested,
@@ -24,12 +24,12 @@ from trending_shared.testing import a_title_cleaned
 from trending_shared.walk import Walk
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+JOB = uuid4()
 
 
 @pytest.fixture
 def story() -> Story:
-    job_id = uuid4()
-    return Story(job_id, Walk(job_id))
+    return Story({JOB: Arrival(Walk(JOB))})
 
 
 def decided(*, retrain: bool, n: int = 0) -> Message[RetrainingDecided]:
@@ -119,7 +119,9 @@ def test_an_event_that_comes_twice_is_told_once(story: Story) -> None:
 def test_only_titles_of_the_job_are_asked_about(story: Story) -> None:
     title = a_title_cleaned()
     story.take(first_message(title))
-    story.take(first_message(title, correlation_id=story.job_id))
+    story.take(first_message(title, correlation_id=JOB))
+    assert story.titles == [], "the gateway needn't know them yet"
+    story.arrivals[JOB].there = True
     assert story.titles == [title.title_id]
     assert story.told == []
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from trending_cli import clients
+from trending_cli.demo_trial import SETTINGS, People, Story, see_trial
 from trending_cli.embedded_kafka import EmbeddedKafka
 from trending_cli.house import running_house
 from trending_cli.main import app as trending
 from trending_shared.events import ModelApproved, ModelPromoted, ModelRefused, TrainingRequested
-from trending_shared.experiments import Experiment, Experiments
 from trending_shared.messages import Message, Position, decode, first_message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.registry import ModelRegistry
@@ -29,23 +28,15 @@ from trending_shared.testing.datasets import WORDS, cut_dataset, some_rows
 from trending_trainer.app import create_app
 from trending_trainer.settings import TrainerSettings
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(900)]
 
 TRAINER = {
     "TRAINER_FAMILIES": "keywords,tfidf-logreg",
     "TRAINER_MAX_ECE": "0.2",  # of a hundred test titles
     "WANDB_MODE": "disabled",
 }
-TRIED = TRAINER | {
-    "INFERENCE_REQUESTS_PER_MINUTE": "1000000",
-    "INFERENCE_TEXTS_PER_MINUTE": "1000000",
-    "MONITOR_EXPERIMENTS_EVERY": "PT0.5S",
-    "MONITOR_EXPERIMENT_SETTLE": "PT2S",
-    "MONITOR_EXPERIMENT_SHADOW_ANSWERS": "60",
-    "MONITOR_EXPERIMENT_SPLIT_ANSWERS": "20",
-    "MONITOR_LABELLERS": "anonymous",
-    "MONITOR_REPORTS": "false",
-}
+UNREAD = [Story({"text": row["text"]}, tuple(row["genres"])) for row in some_rows(6000)[600:]]
+TRIED = TRAINER | SETTINGS | {"MONITOR_REPORTS": "false"}
 
 
 def mislabelled(share: float) -> list[dict[str, Any]]:
@@ -65,7 +56,7 @@ async def verdict_on(
     """What the trainer says of a model of this dataset."""
     request = first_message(TrainingRequested(reason="planted", dataset_id=dataset))
     await publisher.publish([request])
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(300):
         while True:
             record = await verdicts.getone()
             position = Position(record.topic, record.partition, record.offset)
@@ -123,46 +114,6 @@ async def test_a_worse_model_is_refused_a_better_one_promoted_and_a_person_takes
     assert {one.dataset_id for one in registry.versions("genres")} == {"fair", "worse", "better"}
 
 
-@dataclass
-class People:
-    """They ask about stories that no model has read, and say later what these are."""
-
-    gateway: httpx.AsyncClient
-    stories: list[dict[str, Any]] = field(default_factory=lambda: some_rows(6000)[600:])
-    unsaid: list[tuple[str, list[str]]] = field(default_factory=list)
-    asked: int = 0
-
-    async def ask(self, count: int) -> set[str]:
-        """The versions that answered."""
-        versions = set()
-        for _ in range(count):
-            story = self.stories[self.asked % len(self.stories)]
-            self.asked += 1
-            answer = await self.gateway.post(
-                "/v1/genres",
-                json={"items": [{"text": story["text"]}]},
-                headers={"X-Unit-Id": f"viewer-{self.asked}"},
-            )
-            answer.raise_for_status()
-            (told,) = answer.json()["items"]
-            versions.add(told["model"]["version"])
-            self.unsaid.append((told["prediction_id"], story["genres"]))
-        return versions
-
-    async def say(self) -> None:
-        """Say of all answers so far what is true; of what isn't on record yet, the next time."""
-        left = []
-        for prediction_id, genres in reversed(self.unsaid):
-            said = await self.gateway.post(
-                "/v1/feedback", json={"prediction_id": prediction_id, "genres": genres}
-            )
-            if said.status_code == 404:
-                left.append((prediction_id, genres))
-            else:
-                said.raise_for_status()
-        self.unsaid = left[::-1]
-
-
 async def test_what_is_better_for_people_is_promoted_and_what_is_worse_refused_without_a_hand(
     fresh_kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,20 +123,11 @@ async def test_what_is_better_for_people_is_promoted_and_what_is_worse_refused_w
     store = ObjectStore.at((home / "store").as_uri())
     for name, share in {"fair": 0.35, "worse": 1.0, "better": 0.0}.items():
         cut_dataset(store, name, mislabelled(share))
-    registry, experiments = ModelRegistry(store), Experiments(store)
+    registry = ModelRegistry(store)
 
     def version_of(dataset: str) -> str:
         (found,) = [one for one in registry.versions("genres") if one.dataset_id == dataset]
         return found.version
-
-    async def ended(people: People, number: int) -> Experiment:
-        """The experiment that comes after a state, once it has ended; people ask meanwhile."""
-        while True:
-            last = await asyncio.to_thread(experiments.current, "models", "genres")
-            if last and last.number > number and not last.running:
-                return last
-            await people.ask(20)
-            await people.say()
 
     services = ("trainer", "inference", "monitor")
     with running_house(home, env=TRIED, services=services) as house:
@@ -193,7 +135,6 @@ async def test_what_is_better_for_people_is_promoted_and_what_is_worse_refused_w
             clients.publisher(house.settings) as publisher,
             httpx.AsyncClient(base_url=house.url("inference"), timeout=30) as gateway,
         ):
-            people = People(gateway)
             topics = (ModelPromoted.topic, ModelApproved.topic, ModelRefused.topic)
             verdicts = AIOKafkaConsumer(
                 *topics, **house.settings.kafka.connection, auto_offset_reset="earliest"
@@ -205,7 +146,7 @@ async def test_what_is_better_for_people_is_promoted_and_what_is_worse_refused_w
                 approved = await verdict_on("better", publisher, verdicts)
                 assert isinstance(approved.event, ModelApproved)
                 assert registry.champion("genres").version == first.event.model_version
-                won = await ended(people, 0)
+                won = await see_trial(house, approved.event.model_version, UNREAD)
                 refused = await verdict_on("worse", publisher, verdicts)
             finally:
                 await verdicts.stop()
@@ -221,9 +162,10 @@ async def test_what_is_better_for_people_is_promoted_and_what_is_worse_refused_w
             start = ["experiment", "start", "insisting", "--candidate", version_of("worse")]
             started = await asyncio.to_thread(CliRunner().invoke, trending, start)
             assert started.exit_code == 0, started.output
-            lost = await ended(people, won.number)
+            lost = await see_trial(house, version_of("worse"), UNREAD)
             assert lost.judged is not None
             assert lost.judged.phase == "refused"
+            people = People(gateway, UNREAD)
             while await people.ask(10) != {better}:  # it looks again once a second
                 pass
     assert registry.champion("genres").version == better

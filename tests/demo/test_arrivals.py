@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from trending_demo.arrivals import arrivals
+from trending_demo.arrivals import arrivals, arrivals_in_turn
 from trending_demo.catalogue import Catalogue, CatalogueInvalid, Genre, demo_catalogue
 
 
@@ -45,3 +45,10 @@ def test_a_catalogue_grows_in_front_and_takes_no_title_twice() -> None:
     assert grown.titles[0].language == "German"
     with pytest.raises(CatalogueInvalid, match="in the catalogue already"):
         grown.with_more(Catalogue(arrivals().titles[:1]))
+
+
+def test_they_come_in_two_parts_with_all_genres_in_each() -> None:
+    early, late = arrivals_in_turn()
+    assert (len(early.titles), len(late.titles)) == (140, 105)
+    assert {*early.titles, *late.titles} == {*arrivals().titles}
+    assert len(early.by_genre) == len(late.by_genre) == 5

@@ -40,7 +40,7 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _AT_ONCE = 500  # names in one statement
 _MOST = 20_000  # answers that one look takes in
 _ITS_FAULT = frozenset({"nothing-supported", "llm-invalid"})
-"""Degraded by what the language model wrote; whatever else degrades says nothing of a prompt."""
+"""Why an answer is degraded where a prompt is to blame; other reasons say nothing of it."""
 
 
 @dataclass(frozen=True)
