@@ -103,7 +103,9 @@ class Step(BaseModel):
     what: str
     told: str = Field(description="in a few words")
     trace_id: str | None = None
-    event_id: str | None = None
+    event_id: str | None = Field(
+        default=None, description="its own; without the log that of what led to it"
+    )
     seconds: float | None = Field(
         default=None, description="since the step before whose time is exact"
     )
@@ -144,8 +146,8 @@ async def tell_story(
     """
     subject = await _find(asked, catalog, store_url)
     tables = await asyncio.to_thread(_Tables.read, store_url, subject)
-    known = await _of_catalog(catalog, subject)
     gaps: list[str] = []
+    known = await _of_catalog(catalog, subject, gaps)
     learned = await asyncio.to_thread(_of_store, store, subject, tables, gaps)
     reading = await _read_log(kafka, subject, tables, gaps)
     told = {**tables.steps(), **reading.steps()}  # as the log tells it where it does
@@ -252,7 +254,7 @@ class _Tables:
         title = [("title_id", "=", subject.title_id or "")]
         merged = [
             row
-            for row in _rows(store_url, "merged")
+            for row in _rows(store_url, "merged", columns=["members", "event_id", "correlation_id"])
             if any(member["title_id"] == subject.title_id for member in row["members"])
         ]
         return cls(
@@ -277,39 +279,39 @@ class _Tables:
 
     def steps(self) -> dict[tuple[str, str], Step]:
         """By what happened and the event that led to it, which the log tells as well."""
-        found: dict[tuple[str, str], Step] = {}
-        for row in (*self.titles, *self.rejects):
-            scraped = ("scraped", row["event_id"])
-            if row.get("record") not in ("review", "signal"):
-                found[scraped] = _step(row, "scraper", f"from {row['page_url']}", exact=True)
+        steps = []
         for row in self.titles:
-            found["cleaned", row["event_id"]] = _step(row, "cleaner", _cleaned(row))
+            steps += [_scraped(row), _step(row, "cleaned", "cleaner", _cleaned(row))]
         for row in self.rejects:
-            step = _step(row, "cleaner", f"{row['reason']}: {row['detail']}", exact=True)
-            found[_refused(row["record"]), row["event_id"]] = step.model_copy(
-                update={"at": row["rejected_at"]}
-            )
+            if row["record"] in ("title", "facts"):
+                steps.append(_scraped(row))
+            told = f"{row['reason']}: {row['detail']}"
+            steps.append(_step(row, _refused(row["record"]), "cleaner", told, row["rejected_at"]))
         for row in self.features:
             told = f"by {row['recipe']}, encoder {row['encoder']}"
-            found["featurized", row["event_id"]] = _step(row, "featurizer", told)
+            steps.append(_step(row, "featurized", "featurizer", told))
         for row in self.merged:
             at = {"fetched_at": self._fetched(row["event_id"])}
-            found["merged", row["event_id"]] = _step(row | at, "cleaner", _joined(row["members"]))
-        named = {key: step.model_copy(update={"what": key[0]}) for key, step in found.items()}
-        return dict(sorted(named.items(), key=lambda item: item[1].at))
+            steps.append(_step(row | at, "merged", "cleaner", _joined(row["members"])))
+        return {(step.what, step.event_id or ""): step for step in steps}
 
     def _fetched(self, event_id: str) -> datetime:
         rows = [row for row in (*self.titles, *self.rejects) if row["event_id"] == event_id]
         return rows[0]["fetched_at"] if rows else self.began or datetime.now(UTC)
 
 
-def _step(row: Row, service: str, told: str, *, exact: bool = False) -> Step:
+def _scraped(row: Row) -> Step:
+    return _step(row, "scraped", "scraper", f"from {row['page_url']}", row["fetched_at"])
+
+
+def _step(row: Row, what: str, service: str, told: str, exactly: datetime | None = None) -> Step:
+    """What a row says; without a time of its own, it has that of its page."""
     correlation = row.get("correlation_id")
     return Step(
-        at=row["fetched_at"],
-        exact=exact,
+        at=exactly or row["fetched_at"],
+        exact=exactly is not None,
         service=service,
-        what="",
+        what=what,
         told=told,
         trace_id=UUID(correlation).hex if correlation else None,
         event_id=row["event_id"],
@@ -367,13 +369,16 @@ def _joined(members: Sequence[Row]) -> str:
 # ---------------------------------------------------------------- catalog
 
 
-async def _of_catalog(catalog: Catalog, subject: Subject) -> list[Step]:
+async def _of_catalog(catalog: Catalog, subject: Subject, gaps: list[str]) -> list[Step]:
     async with catalog.reading() as connection:
 
-        async def newest(table: sa.Table, by: sa.Column[Any]) -> list[Row]:
-            query = sa.select(table).where(table.c.title_id == subject.title_id)
-            found = await connection.execute(query.order_by(by.desc()).limit(MOST))
-            return [dict(row) for row in found.mappings()]
+        async def newest(table: sa.Table, by: sa.Column[Any]) -> list[dict[str, Any]]:
+            query = sa.select(table).where(table.c.title_id == (subject.title_id or ""))
+            found = await connection.execute(query.order_by(by.desc()).limit(MOST + 1))
+            rows = [dict(row) for row in found.mappings()]
+            if len(rows) > MOST:
+                gaps.append(f"of {table.name} only the newest {MOST} are told")
+            return rows[:MOST]
 
         moved = await newest(trends, trends.c.day)
         served = await newest(predictions, predictions.c.served_at)

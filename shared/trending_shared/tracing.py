@@ -161,7 +161,8 @@ class Tracing:
             **_described(message, "process"),
             "messaging.consumer.group.name": self._service,
         }
-        if at := message.position:
+        if at := message.position:  # the topic of a retry is another than the event's
+            attributes["messaging.destination.name"] = at.topic
             attributes["messaging.destination.partition.id"] = str(at.partition)
             attributes["messaging.kafka.offset"] = at.offset
         span = self._begin(

@@ -298,6 +298,7 @@ def test_without_a_log_the_rest_is_told_and_says_so(offline: Any) -> None:
 def test_a_record_that_was_refused_has_a_story_by_its_address(offline: Any) -> None:
     house = House(offline)
     house.refuse("TitleIncomplete")
+    house.predict(title_id=None)  # is of no title, and so not of this one
     for asked in (house.page.url, f"demo:{house.source_id}"):
         told = house.told(asked)
         assert told["title_id"] is None
@@ -351,6 +352,16 @@ def test_what_several_sources_tell_of_is_one_title(offline: Any) -> None:
 def test_what_nobody_knows_is_not_found(offline: Any, asked: str) -> None:
     House(offline).keep()
     assert "no title" in offline.run("story", asked, status=3).stderr
+
+
+def test_what_is_left_out_is_told(offline: Any) -> None:
+    house = House(offline)
+    house.list_title()
+    for _ in range(21):
+        house.predict()
+    told = house.told()
+    assert len(told["steps"]) == 20
+    assert "of predictions only the newest 20 are told" in told["gaps"]
 
 
 def test_a_prediction_about_a_text_has_no_title(offline: Any) -> None:
