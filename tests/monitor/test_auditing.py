@@ -12,7 +12,13 @@ from trending_monitor.auditing import DOCUMENTS, Auditor
 from trending_monitor.metrics import MonitorMetrics
 from trending_shared.audit import read_entries, verify
 from trending_shared.clock import FrozenClock
-from trending_shared.events import ModelRefused, RecordsDeleted, ServiceConfigured
+from trending_shared.events import (
+    ModelRefused,
+    RecordsDeleted,
+    RetrainingDecided,
+    RetrainingTrigger,
+    ServiceConfigured,
+)
 from trending_shared.experiments import Arm, Experiments
 from trending_shared.messages import Message, first_message
 from trending_shared.registry import ModelRegistry
@@ -73,6 +79,42 @@ async def test_a_configuration_is_entered_when_it_changes(store: ObjectStore) ->
     await auditor.enter([began(CLEANER_PORT="1")])
     ports = [entry.details["settings"]["CLEANER_PORT"] for entry in read_entries(store)]
     assert ports == ["1", "2", "1"]
+
+
+def decided(
+    *codes: str, trigger: RetrainingTrigger = "drift", retrain: bool = False
+) -> Message[Any]:
+    event = RetrainingDecided(
+        decision_id="d",
+        model="genres",
+        trigger=trigger,
+        retrain=retrain,
+        codes=codes,
+        reasons=codes,
+        decided_at=NOON,
+        budget_left=1,
+    )
+    return arrived(event)
+
+
+async def test_a_no_is_entered_once_until_another_answer_is_given_to_its_trigger(
+    store: ObjectStore,
+) -> None:
+    yes, no = decided("drift-sustained", retrain=True), ("on-trial",)
+    await an_auditor(store).enter(
+        [decided(*no), decided(*no), decided(*no, trigger="schedule"), decided(*no)]
+    )
+    await an_auditor(store).enter([decided(*no), yes, decided(*no), decided("cool-down")])
+    told = [
+        (entry.subject, entry.details["retrain"], *entry.reasons) for entry in read_entries(store)
+    ]
+    assert told == [
+        ("genres drift", False, "on-trial"),
+        ("genres schedule", False, "on-trial"),
+        ("genres drift", True, "drift-sustained"),
+        ("genres drift", False, "on-trial"),
+        ("genres drift", False, "cool-down"),
+    ]
 
 
 async def test_promotions_and_experiments_are_entered_from_what_is_in_force(

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,10 +10,10 @@ import structlog
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from trending_monitor.metrics import MonitorMetrics
-from trending_shared.audit import AuditLog, Entry, Fact, verify
+from trending_shared.audit import AuditLog, Fact, verify
 from trending_shared.clock import Clock
 from trending_shared.errors import StoreUnavailable
-from trending_shared.events import ServiceConfigured
+from trending_shared.events import RetrainingDecided, ServiceConfigured
 from trending_shared.messages import Message
 from trending_shared.storage import ObjectStore
 
@@ -23,6 +23,11 @@ FOLDERS = ("aliases", "experiments")
 """Where documents lie, each written once, with `reasons`, who wrote it and when: what counts of
 promotions and experiments, whoever made them."""
 DOCUMENTS = "documents-written"
+_SAID_AGAIN: Mapping[str, Sequence[str]] = {
+    ServiceConfigured.topic: ("settings", "code_version", "consumes", "produces"),
+    RetrainingDecided.topic: ("retrain", "codes", "model_version"),
+}
+"""What may be told again and again, and what must differ for another entry."""
 CHECKED = timedelta(days=1)
 
 
@@ -104,14 +109,15 @@ class Auditor:
                 )
 
     def _says_nothing_new(self, fact: Fact) -> bool:
-        """Whether a service began with the settings that it had."""
+        """Whether a service began with the settings that it had, or the same no was said again."""
+        if fact.kind not in _SAID_AGAIN:
+            return False
         self._log.read_on()
-        last: Entry | None = self._log.last.get((fact.kind, fact.subject))
-        return (
-            fact.kind == ServiceConfigured.topic
-            and last is not None
-            and last.details == fact.details
-        )
+        last = self._log.last.get((fact.kind, fact.subject))
+        if last is None or fact.details is None:
+            return False
+        names = _SAID_AGAIN[fact.kind]
+        return all(last.details.get(name) == fact.details.get(name) for name in names)
 
 
 def fact_of(message: Message[Any], now: datetime) -> Fact:
@@ -125,11 +131,14 @@ def fact_of(message: Message[Any], now: datetime) -> Fact:
             "correlation_id": str(message.correlation_id),
             "causation_id": str(message.causation_id) if message.causation_id else None,
         }
+    subject = event.key
+    if isinstance(event, RetrainingDecided):
+        subject += f" {event.trigger}"  # each is answered for itself
     reason = getattr(event, "reason", None)
     return Fact(
         id=str(message.id),
         kind=event.topic,
-        subject=event.key,
+        subject=subject,
         at=message.time or now,
         by=message.source or "unknown",
         reasons=tuple(getattr(event, "reasons", (reason,) if reason else ())),

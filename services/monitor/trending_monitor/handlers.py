@@ -4,7 +4,7 @@ from trending_monitor.auditing import Auditor
 from trending_monitor.conductor import Conductor
 from trending_monitor.deciding import Decider
 from trending_monitor.monitoring import Monitor
-from trending_shared.delivery import Answer, Consumer
+from trending_shared.delivery import Consumer
 from trending_shared.events import (
     DatasetPublished,
     DriftDetected,
@@ -39,10 +39,6 @@ def register_handlers(
         await decider.on_model_promoted(message)
         await monitor.on_model_promoted(message)
 
-    async def on_drift_detected(message: Message[DriftDetected]) -> Answer:
-        await auditor.enter([message])
-        return await decider.on_drift_detected(message)
-
     async def on_model_approved(message: Message[ModelApproved]) -> None:
         await auditor.enter([message])
         await conductor.on_model_approved(message)
@@ -59,7 +55,7 @@ def register_handlers(
     consumer.on(InsightServed, monitor.on_insights_served)
     consumer.on_each(DriftReported, monitor.on_drift_reported)
     consumer.on_each(ModelApproved, on_model_approved)
-    consumer.on_each(DriftDetected, on_drift_detected)
+    consumer.on_each(DriftDetected, decider.on_drift_detected)
     consumer.on_each(QualityEstimated, decider.on_quality_estimated)
     consumer.on_each(DatasetPublished, decider.on_dataset_published)
     consumer.on_each(RetrainingRequested, decider.on_retraining_requested)
