@@ -141,7 +141,7 @@ def demo(
         story = None
         if drift and champion:
             story = asyncio.run(demo_drift.see_drift(house, house.url("site")))
-            watch.lap("drift to decision of the gate", since)
+            watch.lap("drift to judgement", since)
             champion = _champion(house)
         watch.lap("total", watch.began)
         result = _result(house, walk, champion, predictions, watch, trial)

@@ -34,7 +34,7 @@ from trending_shared.messages import Position
 from trending_shared.settings import CommonSettings
 from trending_shared.storage import ObjectStore
 from trending_shared.tables import OffsetTable, table_uri
-from trending_shared.testing import delivered
+from trending_shared.testing import CollectingPublisher, delivered
 from trending_shared.testing.encoding import HashEncoder
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +66,7 @@ async def fill(home: Path) -> None:
     catalog, clock = Catalog(common.catalog), FrozenClock(NOW)
     await catalog.create()
     metrics = FeaturizerMetrics(CollectorRegistry())
-    keeper = TrendKeeper(catalog, clock=clock, metrics=metrics)
+    keeper = TrendKeeper(catalog, publisher=CollectingPublisher(), clock=clock, metrics=metrics)
     featurizer = Featurizer(
         embedder=Embedder(HashEncoder, file=home / VECTORS),
         features=FeatureTable(common.store),

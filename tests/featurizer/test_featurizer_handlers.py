@@ -30,6 +30,7 @@ from trending_shared.events import (
     DatasetRequested,
     DayCount,
     FeaturesComputed,
+    RecordsDeleted,
     ReviewCleaned,
     ServiceConfigured,
     SignalCleaned,
@@ -79,7 +80,9 @@ def started(
             ),
             features=features or FeatureTable(url),
             entries=Entries(catalog, metrics),
-            trends=TrendKeeper(catalog, clock=clock, metrics=metrics),
+            trends=TrendKeeper(
+                catalog, publisher=CollectingPublisher(), clock=clock, metrics=metrics
+            ),
             datasets=Datasets(
                 ObjectStore.at(url),
                 titles=table_uri(url, "titles"),
@@ -318,7 +321,7 @@ async def test_the_app_is_built_without_loading_or_connecting(tmp_path: Path) ->
 
     app = create_app(FeaturizerSettings(trending_home=tmp_path), load=load)
     assert app.consumer.consumes == EVENTS
-    assert app.produces == (FeaturesComputed, DatasetPublished, ServiceConfigured)
+    assert app.produces == (FeaturesComputed, DatasetPublished, RecordsDeleted, ServiceConfigured)
     assert app.consumer.batch_size == 256
 
 

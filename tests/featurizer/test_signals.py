@@ -21,7 +21,7 @@ from trending_shared.events import (
     TitleMerged,
     Trend,
 )
-from trending_shared.testing import a_page, a_signal_cleaned, a_title_cleaned
+from trending_shared.testing import CollectingPublisher, a_page, a_signal_cleaned, a_title_cleaned
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 TODAY = NOW.date()
@@ -35,7 +35,9 @@ def entries(catalog: Catalog, metrics: FeaturizerMetrics) -> Entries:
 
 @pytest.fixture
 def keeper(catalog: Catalog, metrics: FeaturizerMetrics) -> TrendKeeper:
-    return TrendKeeper(catalog, clock=FrozenClock(NOW), metrics=metrics)
+    return TrendKeeper(
+        catalog, publisher=CollectingPublisher(), clock=FrozenClock(NOW), metrics=metrics
+    )
 
 
 def a_title(title_id: str = "t_1", ids: dict[str, str] = ARTICLE, **changes: Any) -> TitleCleaned:

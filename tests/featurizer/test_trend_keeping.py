@@ -16,10 +16,10 @@ from trending_featurizer.trend_keeping import TrendKeeper
 from trending_shared.catalog import Catalog, identities, tides, titles, trend_lacks, trends
 from trending_shared.causes import Facts
 from trending_shared.clock import FrozenClock
-from trending_shared.errors import StoreUnavailable
-from trending_shared.events import DayCount, ReviewCleaned, TitleCleaned, Trend
+from trending_shared.errors import BrokerUnavailable, StoreUnavailable
+from trending_shared.events import DayCount, RecordsDeleted, ReviewCleaned, TitleCleaned, Trend
 from trending_shared.series import read_facts
-from trending_shared.testing import a_page, a_review_cleaned, a_title_cleaned
+from trending_shared.testing import CollectingPublisher, a_page, a_review_cleaned, a_title_cleaned
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 TODAY = NOW.date()
@@ -32,7 +32,9 @@ def entries(catalog: Catalog, metrics: FeaturizerMetrics) -> Entries:
 
 @pytest.fixture
 def keeper(catalog: Catalog, metrics: FeaturizerMetrics) -> TrendKeeper:
-    return TrendKeeper(catalog, clock=FrozenClock(NOW), metrics=metrics)
+    return TrendKeeper(
+        catalog, publisher=CollectingPublisher(), clock=FrozenClock(NOW), metrics=metrics
+    )
 
 
 def a_title(title_id: str = "t_1", *, surge: int = 1, fetched_at: datetime = NOW) -> TitleCleaned:
@@ -150,16 +152,25 @@ async def test_a_trend_whose_data_went_away_goes_too(
     assert await stored(catalog) == []
 
 
-async def test_ninety_days_of_trends_are_kept(
-    catalog: Catalog, entries: Entries, keeper: TrendKeeper
+async def test_ninety_days_of_trends_are_kept_and_what_goes_is_told_first(
+    catalog: Catalog, entries: Entries, metrics: FeaturizerMetrics
 ) -> None:
+    publisher = CollectingPublisher()
+    keeper = TrendKeeper(catalog, publisher=publisher, clock=FrozenClock(NOW), metrics=metrics)
     await entries.write_titles([a_title()], ["h"])
     row = {"title_id": "t_1", "score": 0.0, "recent": 1.0, "expected": 1.0, "signals": 9}
     days = [TODAY - timedelta(n) for n in (91, 90, 89)]
     async with catalog.transaction() as connection:
         await catalog.upsert(connection, trends, [{**row, "day": day} for day in days])
+    publisher.down = True
+    with pytest.raises(BrokerUnavailable):
+        await keeper.measure_all(TODAY)
+    assert len(await stored(catalog)) == 4
+    publisher.down = False
     await keeper.measure_all(TODAY)
     assert [row["day"] for row in await stored(catalog)] == [date(2026, 8, 5), TODAY]
+    [told] = publisher.events(RecordsDeleted)
+    assert (told.what, told.count, told.before) == ("trends", 2, date(2026, 8, 5))
 
 
 # ---------------------------------------------------------------- why, and what is lacking
@@ -279,7 +290,9 @@ async def test_a_turn_of_the_tide_measures_all_titles_again_within_the_hour(
         title.model_copy(update={"page": a_page(fetched_at=NOW + timedelta(minutes=1))})
         for title in a_source_that_doubles(40, surge=2)
     ]
-    keeper = TrendKeeper(catalog, clock=FrozenClock(NOW), metrics=metrics)
+    keeper = TrendKeeper(
+        catalog, publisher=CollectingPublisher(), clock=FrozenClock(NOW), metrics=metrics
+    )
     looks = 0
 
     async def sleep(seconds: float) -> None:
@@ -326,7 +339,7 @@ async def test_each_day_is_measured_once_and_a_failure_is_made_up_for(
             raise Enough
 
     forgetful = ForgetfulCatalog(str(catalog.engine.url))
-    keeper = TrendKeeper(forgetful, clock=clock, metrics=metrics)
+    keeper = TrendKeeper(forgetful, publisher=CollectingPublisher(), clock=clock, metrics=metrics)
     with pytest.raises(Enough):
         await keeper.keep_fresh(sleep)
     await forgetful.close()

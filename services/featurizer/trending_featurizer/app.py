@@ -17,7 +17,7 @@ from trending_featurizer.trend_keeping import TrendKeeper
 from trending_shared.catalog import Catalog
 from trending_shared.embeddings import VECTORS, Embedder, Encoder
 from trending_shared.encoder import SentenceEncoder
-from trending_shared.events import DatasetPublished, FeaturesComputed
+from trending_shared.events import DatasetPublished, FeaturesComputed, RecordsDeleted
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
 from trending_shared.tables import table_uri
@@ -39,7 +39,7 @@ def create_app(
     base = Base.of("featurizer", settings)
     metrics = FeaturizerMetrics(base.registry)
     catalog = Catalog(settings.catalog)
-    trends = TrendKeeper(catalog, clock=base.clock, metrics=metrics)
+    trends = TrendKeeper(catalog, publisher=base.publisher, clock=base.clock, metrics=metrics)
     embedder = Embedder(
         load or (lambda: SentenceEncoder.load(cache, threads=threads)),
         file=settings.home / VECTORS,
@@ -80,7 +80,7 @@ def create_app(
 
     return worker_app(
         base,
-        produces=(FeaturesComputed, DatasetPublished),
+        produces=(FeaturesComputed, DatasetPublished, RecordsDeleted),
         ready={"catalog": catalog.ping},
         lifespan=lifespan,
     )

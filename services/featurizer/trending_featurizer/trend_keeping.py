@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Never
+from uuid import uuid5
 
 import sqlalchemy as sa
 import structlog
@@ -11,8 +12,10 @@ import structlog
 from trending_featurizer.metrics import FeaturizerMetrics
 from trending_shared.catalog import Catalog, signals, tides, titles, trend_lacks, trends
 from trending_shared.clock import Clock
-from trending_shared.errors import StoreUnavailable
-from trending_shared.events import Lack, Trend
+from trending_shared.errors import Unavailable
+from trending_shared.events import Lack, RecordsDeleted, Trend
+from trending_shared.messages import NAMESPACE, first_message
+from trending_shared.publishing import Publisher
 from trending_shared.series import read_facts, read_series, read_tides
 from trending_shared.trends import KEPT, OF_LATE, measure_tides, measure_trends
 
@@ -33,7 +36,15 @@ class TrendKeeper:
     `StoreUnavailable` when the database doesn't answer.
     """
 
-    def __init__(self, catalog: Catalog, *, clock: Clock, metrics: FeaturizerMetrics) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        publisher: Publisher,
+        clock: Clock,
+        metrics: FeaturizerMetrics,
+    ) -> None:
+        self._publisher = publisher
         self._catalog = catalog
         self._clock = clock
         self._metrics = metrics
@@ -88,14 +99,26 @@ class TrendKeeper:
                 found = await self.measure(page, day)
                 count += sum(isinstance(found.get(title_id), Trend) for title_id in page)
                 after = page[-1]
-            async with self._catalog.transaction() as connection:
-                await connection.execute(sa.delete(trends).where(trends.c.day <= day - KEPT))
-                await connection.execute(sa.delete(signals).where(signals.c.day <= day - KEPT))
-                await connection.execute(sa.delete(tides).where(tides.c.day <= day - KEPT))
+            for table in (trends, signals, tides):
+                await self._forget(table, day - KEPT + timedelta(days=1))
         self._metrics.trending_titles.set(count)
         self._metrics.trends_day.set(datetime.combine(day, time(), UTC).timestamp())
         log.info("trends_measured", day=day.isoformat(), titles=count)
         return count
+
+    async def _forget(self, table: sa.Table, before: date) -> None:
+        """Delete what is of earlier days, and say so first: nobody is to miss it untold."""
+        old = table.c.day < before
+        async with self._catalog.reading() as connection:
+            count = await connection.scalar(sa.select(sa.func.count()).where(old))
+        if not count:
+            return
+        reason = f"{table.name} are kept for {KEPT.days} days"
+        event = RecordsDeleted(what=table.name, count=count, before=before, reason=reason)
+        id = uuid5(NAMESPACE, f"deleted:{event.natural_key}")
+        await self._publisher.publish([first_message(event, id=id)])
+        async with self._catalog.transaction() as connection:
+            await connection.execute(sa.delete(table).where(old))
 
     async def look_at_tides(self, day: date) -> bool:
         """Find out what moves in whole channels, from a thousand titles, and keep that.
@@ -139,7 +162,7 @@ class TrendKeeper:
                     measured = None
                     await self.measure_all(today)
                     measured = today
-            except StoreUnavailable as error:
+            except Unavailable as error:
                 log.warning("trends_not_measured", detail=str(error))
             await sleep(CHECKED.total_seconds())
 
