@@ -6,9 +6,10 @@ idempotent producer keeps the order of each partition across its own retries, an
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from types import TracebackType
 from typing import Any, Protocol, Self
+from uuid import uuid5
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -17,8 +18,8 @@ from prometheus_client import CollectorRegistry, Counter
 
 from trending_shared.clock import Clock, SystemClock
 from trending_shared.errors import BrokerUnavailable, EventTooLarge
-from trending_shared.events import Event, ServiceConfigured
-from trending_shared.messages import Message, first_message
+from trending_shared.events import Event, RecordsDeleted, ServiceConfigured
+from trending_shared.messages import NAMESPACE, Message, first_message
 from trending_shared.settings import KafkaSettings, ServiceSettings, tell_settings
 from trending_shared.tracing import OFF, Tracing
 
@@ -210,3 +211,13 @@ def configured(
             produces=tuple(sorted(kind.topic for kind in produces)),
         )
     )
+
+
+def deletion(what: str, count: int, before: date, kept: timedelta) -> Message[RecordsDeleted]:
+    """What is to be published before anything is deleted: nobody is to miss it untold.
+
+    Its id follows from what and before when, so whoever goes on after a kill says the same.
+    """
+    reason = f"{what} are kept for {kept.days} days"
+    event = RecordsDeleted(what=what, count=count, before=before, reason=reason)
+    return first_message(event, id=uuid5(NAMESPACE, f"deleted:{event.natural_key}"))

@@ -276,7 +276,8 @@ async def test_a_batch_that_can_neither_be_published_nor_set_aside_is_read_again
 
         async def publish(self, messages: Iterable[Message[Any]]) -> None:
             listed = list(messages)
-            if listed and self.failures:
+            answers = any(isinstance(each.event, TitleCleaned) for each in listed)
+            if answers and self.failures:
                 raise BrokerUnavailable("the broker is down")
             await super().publish(listed)
 

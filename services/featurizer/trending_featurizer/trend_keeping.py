@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Never
-from uuid import uuid5
 
 import sqlalchemy as sa
 import structlog
@@ -13,9 +12,8 @@ from trending_featurizer.metrics import FeaturizerMetrics
 from trending_shared.catalog import Catalog, signals, tides, titles, trend_lacks, trends
 from trending_shared.clock import Clock
 from trending_shared.errors import Unavailable
-from trending_shared.events import Lack, RecordsDeleted, Trend
-from trending_shared.messages import NAMESPACE, first_message
-from trending_shared.publishing import Publisher
+from trending_shared.events import Lack, Trend
+from trending_shared.publishing import Publisher, deletion
 from trending_shared.series import read_facts, read_series, read_tides
 from trending_shared.trends import KEPT, OF_LATE, measure_tides, measure_trends
 
@@ -107,16 +105,13 @@ class TrendKeeper:
         return count
 
     async def _forget(self, table: sa.Table, before: date) -> None:
-        """Delete what is of earlier days, and say so first: nobody is to miss it untold."""
+        """Delete what is of earlier days, and say so first."""
         old = table.c.day < before
         async with self._catalog.reading() as connection:
             count = await connection.scalar(sa.select(sa.func.count()).where(old))
         if not count:
             return
-        reason = f"{table.name} are kept for {KEPT.days} days"
-        event = RecordsDeleted(what=table.name, count=count, before=before, reason=reason)
-        id = uuid5(NAMESPACE, f"deleted:{event.natural_key}")
-        await self._publisher.publish([first_message(event, id=id)])
+        await self._publisher.publish([deletion(table.name, count, before, KEPT)])
         async with self._catalog.transaction() as connection:
             await connection.execute(sa.delete(table).where(old))
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
-from uuid import uuid5
 
 import sqlalchemy as sa
 import structlog
@@ -12,9 +11,7 @@ from trending_monitor.reports import FOLDER, expired, start_of
 from trending_shared.catalog import Catalog, insights, predictions, title_predictions
 from trending_shared.clock import Clock
 from trending_shared.errors import Unavailable
-from trending_shared.events import RecordsDeleted
-from trending_shared.messages import NAMESPACE, first_message
-from trending_shared.publishing import Publisher
+from trending_shared.publishing import Publisher, deletion
 from trending_shared.storage import ObjectStore
 
 log = structlog.get_logger()
@@ -111,9 +108,6 @@ class Retention:
     ) -> None:
         if not count:
             return
-        reason = f"{what} are kept for {kept.days} days"
-        event = RecordsDeleted(what=what, count=count, before=before, reason=reason)
-        id = uuid5(NAMESPACE, f"deleted:{event.natural_key}")
-        await self._publisher.publish([first_message(event, id=id)])
+        await self._publisher.publish([deletion(what, count, before, kept)])
         await delete()
         log.info("records_deleted", what=what, count=count, before=str(before))
