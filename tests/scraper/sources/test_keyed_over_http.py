@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from trending_scraper.sources.base import SourceUnavailable
 from trending_scraper.testing import Behaviour, Crawl, MisbehavingSite, answer
 from trending_shared.events import FactsScraped, ReviewScraped, SignalScraped, TitleScraped
+from trending_shared.logs import noting
 
 FIXTURES = Path(__file__).parent / "fixtures"
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -68,12 +69,13 @@ async def test_omdb_gets_its_key_and_nobody_else_does(
 ) -> None:
     site.at(f"/?i=tt9900101&plot=full&apikey={KEY}", documented("omdb/movie.json"))
     films = crawl("omdb", key=KEY)
-    with capture_logs() as logs:
+    notes: dict[str, Any] = {}
+    with capture_logs() as logs, noting(notes):
         await films.do("/?i=tt9900101&plot=full")
     assert count(films, TitleScraped) == (1,)
     assert site.asked == [f"/?i=tt9900101&plot=full&apikey={KEY}"]
-    assert logs
-    assert KEY not in f"{logs} {films.events}"
+    assert notes["url"]
+    assert KEY not in f"{logs} {notes} {films.events}"
 
 
 async def test_omdbs_401_is_a_used_up_quota_and_means_later(
