@@ -22,7 +22,7 @@ from trending_shared.testing.models import a_graph, promote
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(240)]
 
-EVENTS = 600
+EVENTS = 300
 
 
 def a_monitor(home: Path, bootstrap: str) -> "subprocess.Popen[bytes]":

@@ -2,8 +2,8 @@
 
 Two walks over the same site under the same job: one in peace, one with kills. Ids of events follow
 from the job's, so what the walks have published can be compared event by event, and what they have
-written row by row. By default all processes are killed in one walk over the demo's own catalogue;
-marked slow, each gets a walk of its own, over the catalogue that TEST_CATALOGUE names, if any.
+written row by row. All processes are killed in one walk, and each in a walk of its own, over the
+demo's own catalogue or that which TEST_CATALOGUE names. `make test-kill` runs this.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ from trending_shared.messages import NAMESPACE, Message
 from trending_shared.tables import storage_options, table_uri
 from trending_shared.walk import Walk, WalkWatcher, watching
 
-pytestmark = [pytest.mark.connected]
+pytestmark = [pytest.mark.connected, pytest.mark.slow]
 
 JOB = UUID("5d1f2f0a-64a5-4b1c-9f5e-1c1f4f0d7a11")
 QUESTIONS = 60
@@ -300,7 +300,6 @@ def test_a_walk_in_which_everything_is_killed_once_ends_as_one_in_peace(
     compare(peaceful, killed)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_a_walk_in_which_one_is_killed_ends_as_one_in_peace(
