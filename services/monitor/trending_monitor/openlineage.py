@@ -11,11 +11,11 @@ same run, so it changes nothing.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-import attrs
 import requests
 from openlineage.client import OpenLineageClient
 from openlineage.client.event_v2 import (
@@ -77,7 +77,7 @@ class OpenLineageSettings(ConsumerSettings):
     namespace: str = Field(default="trending", description="of jobs")
 
 
-@attrs.frozen
+@dataclass(frozen=True, slots=True)
 class Teller:
     """What is told of each event. Pure.
 
