@@ -15,7 +15,6 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -29,12 +28,11 @@ ORIGIN = "0" * 64
 _AT_ONCE = 16  # requests; a store far away answers one in some ten milliseconds
 
 
-class Entry(BaseModel):
-    """One line of the log."""
+class Fact(BaseModel):
+    """What is to be entered."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    number: int = Field(ge=1)
     id: str = Field(description="of what it tells of; entered once")
     kind: str = Field(description="what happened: a topic, or `documents-written`")
     subject: str = Field(description="to what")
@@ -46,22 +44,13 @@ class Entry(BaseModel):
         default=None, description="the key of the document that was written, which never changes"
     )
     document_sha256: str | None = None
+
+
+class Entry(Fact):
+    """One line of the log."""
+
+    number: int = Field(ge=1)
     previous: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the entry before")
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """What is to be entered; the fields are those of `Entry`."""
-
-    id: str
-    kind: str
-    subject: str
-    at: datetime
-    by: str
-    reasons: tuple[str, ...] = ()
-    details: Mapping[str, Any] | None = None
-    document: str | None = None
-    document_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +95,7 @@ class AuditLog:
             self.read_on()
             if fact.id in self._ids:
                 return None
-            entry = Entry(
-                number=self._number + 1,
-                previous=self.head,
-                id=fact.id,
-                kind=fact.kind,
-                subject=fact.subject,
-                at=fact.at,
-                by=fact.by,
-                reasons=fact.reasons,
-                details=dict(fact.details or {}),
-                document=fact.document,
-                document_sha256=fact.document_sha256,
-            )
+            entry = Entry(**dict(fact), number=self._number + 1, previous=self.head)
             line = entry.model_dump_json().encode()
             content = line + b"\n" + _hash(line).encode() + b"\n"
             if self._store.put_new(_key(entry.number), content):

@@ -20,7 +20,10 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     store = ObjectStore.at((tmp_path / "store").as_uri())
     log = AuditLog(store)
     for number, kind in enumerate(["models-refused", "services-configured", "models-refused"]):
-        log.append(Fact(f"{number}", kind, "genres", NOON, "test", ("[red]slow\x1b[2J",)))
+        reasons = ("[red]slow\x1b[2J",)
+        log.append(
+            Fact(id=f"{number}", kind=kind, subject="genres", at=NOON, by="test", reasons=reasons)
+        )
     return store
 
 

@@ -114,10 +114,10 @@ class Auditor:
             return False
         self._log.read_on()
         last = self._log.last.get((fact.kind, fact.subject))
-        if last is None or fact.details is None:
-            return False
         names = _SAID_AGAIN[fact.kind]
-        return all(last.details.get(name) == fact.details.get(name) for name in names)
+        return last is not None and all(
+            last.details.get(name) == fact.details.get(name) for name in names
+        )
 
 
 def fact_of(message: Message[Any], now: datetime) -> Fact:
@@ -164,8 +164,15 @@ def _read(store: ObjectStore, key: str, now: datetime) -> Fact:
     try:
         written = _Written.model_validate_json(content)
     except ValidationError:
-        return Fact(key, DOCUMENTS, subject, now, "unknown", (), {"unreadable": True}, key, digest)
-    details = written.model_extra
+        written = _Written(moved_at=now, moved_by="unknown", unreadable=True)
     return Fact(
-        key, DOCUMENTS, subject, written.at, written.by, written.reasons, details, key, digest
+        id=key,
+        kind=DOCUMENTS,
+        subject=subject,
+        at=written.at,
+        by=written.by,
+        reasons=written.reasons,
+        details=written.model_extra or {},
+        document=key,
+        document_sha256=digest,
     )
