@@ -1,8 +1,9 @@
 """Which Kafka the tests run against: a cluster that was named, a container, or the embedded one.
 
-And what no client would send to it.
+And what tests read of it, and send as no client would.
 """
 
+import asyncio
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -12,14 +13,14 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.record.util import calc_crc32c
 
 from trending_cli.embedded_kafka import EmbeddedKafka
 from trending_cli.kafka_distribution import RECIPE, kafka_version
 from trending_cli.ports import free_ports
 from trending_shared.clock import SystemClock
-from trending_shared.messages import Message
+from trending_shared.messages import Message, Position, decode
 from trending_shared.settings import KafkaSettings, variable_name
 
 
@@ -78,6 +79,24 @@ async def send_unreadable(producer: AIOKafkaProducer, message: Message[Any]) -> 
     raw[17:21] = calc_crc32c(bytes(raw[21:])).to_bytes(4, "big")  # where a v2 batch has it
     batch._buffer = raw
     await (await producer.send_batch(batch, message.event.topic, partition=0))
+
+
+async def read_messages(
+    kafka: KafkaSettings, topic: str, count: int, *, within: float = 60
+) -> list[Message[Any]]:
+    """The first messages of a topic; waits for them, but not longer than so many seconds."""
+    found: list[Message[Any]] = []
+    consumer = AIOKafkaConsumer(topic, **kafka.connection, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        async with asyncio.timeout(within):
+            while len(found) < count:
+                record = await consumer.getone()
+                position = Position(record.topic, record.partition, record.offset)
+                found.append(decode(headers=record.headers, body=record.value, position=position))
+    finally:
+        await consumer.stop()
+    return found
 
 
 def _docker_has(image: str, environ: Mapping[str, str]) -> bool:

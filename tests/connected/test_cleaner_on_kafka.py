@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer
 from aiokafka.partitioner import DefaultPartitioner
 from prometheus_client import CollectorRegistry
 
@@ -14,6 +13,7 @@ from trending_cleaner.app import create_app
 from trending_cleaner.schemas import FACTS, MERGED, REJECTS, TITLES
 from trending_cleaner.settings import CleanerSettings
 from trending_cli.embedded_kafka import EmbeddedKafka
+from trending_cli.testing import read_messages
 from trending_shared.events import (
     RecordRejected,
     ReviewCleaned,
@@ -22,7 +22,7 @@ from trending_shared.events import (
     TitleMerged,
     TitleScraped,
 )
-from trending_shared.messages import Message, Position, decode, first_message
+from trending_shared.messages import Message, first_message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import KafkaSettings
 from trending_shared.tables import OffsetTable
@@ -35,22 +35,6 @@ from trending_shared.testing import (
 from trending_shared.topics import ensure_topics, topic_spec
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
-
-
-async def read(kafka: KafkaSettings, topic: str, count: int) -> list[Message[Any]]:
-    """The first messages of a topic; waits for them."""
-    found: list[Message[Any]] = []
-    consumer = AIOKafkaConsumer(topic, **kafka.connection, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        async with asyncio.timeout(60):
-            while len(found) < count:
-                record = await consumer.getone()
-                position = Position(record.topic, record.partition, record.offset)
-                found.append(decode(headers=record.headers, body=record.value, position=position))
-    finally:
-        await consumer.stop()
-    return found
 
 
 async def test_every_record_becomes_one_row_and_one_event_over_a_restart(
@@ -68,14 +52,14 @@ async def test_every_record_becomes_one_row_and_one_event_over_a_restart(
     async with publisher:
         async with create_app(settings).start_lifespan_context():
             await publisher.publish([*good[:20], bad])
-            await read(kafka, TitleCleaned.topic, 20)
-            await read(kafka, RecordRejected.topic, 1)
+            await read_messages(kafka, TitleCleaned.topic, 20)
+            await read_messages(kafka, RecordRejected.topic, 1)
         async with create_app(settings).start_lifespan_context():
             await publisher.publish([*good, bad, review, *told])  # most of them for the second time
-            cleaned = await read(kafka, TitleCleaned.topic, 50)
-            rejected = await read(kafka, RecordRejected.topic, 2)
-            (reviewed,) = await read(kafka, ReviewCleaned.topic, 1)
-            (counted,) = await read(kafka, SignalCleaned.topic, 1)
+            cleaned = await read_messages(kafka, TitleCleaned.topic, 50)
+            rejected = await read_messages(kafka, RecordRejected.topic, 2)
+            (reviewed,) = await read_messages(kafka, ReviewCleaned.topic, 1)
+            (counted,) = await read_messages(kafka, SignalCleaned.topic, 1)
     assert {message.causation_id for message in cleaned} == {message.id for message in good}
     assert len({message.id for message in cleaned}) == 30
     assert {message.event.reason for message in rejected} == {"NameMissing"}
@@ -104,10 +88,10 @@ async def test_two_sources_tell_of_one_title_over_a_restart(
     async with publisher:
         async with create_app(settings).start_lifespan_context():
             await publisher.publish([first_message(one)])
-            (alone,) = await read(kafka, TitleMerged.topic, 1)
+            (alone,) = await read_messages(kafka, TitleMerged.topic, 1)
         async with create_app(settings).start_lifespan_context():
             await publisher.publish([first_message(other), first_message(a_facts_scraped())])
-            said = await read(kafka, TitleMerged.topic, 3)
+            said = await read_messages(kafka, TitleMerged.topic, 3)
     last = max((message.event for message in said), key=lambda event: event.resolution)
     assert [member.source for member in alone.event.members] == ["demo"]
     assert {member.source for member in last.members} == {"demo", "tvmaze", "wikidata"}
@@ -172,7 +156,7 @@ async def test_a_partition_full_of_bad_records_is_held_until_someone_says_otherw
         told = settings.model_copy(update={"bad_share": 1.0})
         async with create_app(told).start_lifespan_context():
             await until(lambda: len(rows("rejects")) == 31)
-            rejected = await read(kafka, RecordRejected.topic, 31)
+            rejected = await read_messages(kafka, RecordRejected.topic, 31)
     assert rows("rejects") == ["broken"] * 31
     assert len({message.id for message in rejected}) == 31
     assert rows("titles") == [fine] * 31

@@ -1,20 +1,18 @@
 """The featurizer as it runs: on a real broker, with everything that `create_app` builds."""
 
-import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry
 
 from trending_cleaner.schemas import TITLES, row_of
 from trending_cli.embedded_kafka import EmbeddedKafka
+from trending_cli.testing import read_messages
 from trending_featurizer.app import create_app
 from trending_featurizer.featurizing import FEATURES
 from trending_featurizer.settings import FeaturizerSettings
 from trending_shared.events import DatasetPublished, DatasetRequested, FeaturesComputed
-from trending_shared.messages import Message, Position, decode, first_message
+from trending_shared.messages import Position, first_message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import KafkaSettings
 from trending_shared.tables import OffsetTable
@@ -22,22 +20,6 @@ from trending_shared.testing import a_title_cleaned, a_title_scraped, delivered
 from trending_shared.testing.encoding import HashEncoder
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
-
-
-async def read(kafka: KafkaSettings, topic: str, count: int) -> list[Message[Any]]:
-    """The first messages of a topic; waits for them."""
-    found: list[Message[Any]] = []
-    consumer = AIOKafkaConsumer(topic, **kafka.connection, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        async with asyncio.timeout(60):
-            while len(found) < count:
-                record = await consumer.getone()
-                position = Position(record.topic, record.partition, record.offset)
-                found.append(decode(headers=record.headers, body=record.value, position=position))
-    finally:
-        await consumer.stop()
-    return found
 
 
 async def test_titles_become_features_and_a_request_a_dataset_over_a_restart(
@@ -61,14 +43,14 @@ async def test_titles_become_features_and_a_request_a_dataset_over_a_restart(
     async with publisher:
         async with app.start_lifespan_context():
             await publisher.publish(messages[:12])
-            computed = await read(kafka, FeaturesComputed.topic, 12)
+            computed = await read_messages(kafka, FeaturesComputed.topic, 12)
         again = create_app(settings, load=HashEncoder)
         async with again.start_lifespan_context():
             await publisher.publish(messages)  # twelve of them for the second time
-            computed = await read(kafka, FeaturesComputed.topic, 32)
+            computed = await read_messages(kafka, FeaturesComputed.topic, 32)
             request = first_message(DatasetRequested(reason="a test"))
             await publisher.publish([request])
-            (dataset,) = await read(kafka, DatasetPublished.topic, 1)
+            (dataset,) = await read_messages(kafka, DatasetPublished.topic, 1)
     assert {message.causation_id for message in computed} == {message.id for message in messages}
     assert len({message.id for message in computed}) == 20
     assert (dataset.event.titles, dataset.correlation_id) == (20, request.correlation_id)

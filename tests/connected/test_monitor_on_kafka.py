@@ -12,10 +12,10 @@ from uuid import UUID
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry
 
 from trending_cli.embedded_kafka import EmbeddedKafka
+from trending_cli.testing import read_messages
 from trending_monitor.app import create_app
 from trending_monitor.reports import is_told
 from trending_monitor.settings import MonitorSettings
@@ -28,10 +28,9 @@ from trending_shared.events import (
     PredictionServed,
     QualityEstimated,
 )
-from trending_shared.messages import Message, Position, decode, first_message
+from trending_shared.messages import Message, first_message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.registry import Histogram, ModelRegistry
-from trending_shared.settings import KafkaSettings
 from trending_shared.storage import ObjectStore
 from trending_shared.testing.models import with_answers
 
@@ -39,22 +38,6 @@ pytestmark = [pytest.mark.connected, pytest.mark.timeout(400)]
 
 YESTERDAY = datetime.now(UTC).replace(hour=12) - timedelta(days=1)
 THRESHOLDS = {"Drama": 0.5, "Comedy": 0.5}
-
-
-async def read(kafka: KafkaSettings, topic: str, count: int) -> list[Message[Any]]:
-    """The first messages of a topic; waits for them."""
-    found: list[Message[Any]] = []
-    consumer = AIOKafkaConsumer(topic, **kafka.connection, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        async with asyncio.timeout(300):
-            while len(found) < count:
-                record = await consumer.getone()
-                position = Position(record.topic, record.partition, record.offset)
-                found.append(decode(headers=record.headers, body=record.value, position=position))
-    finally:
-        await consumer.stop()
-    return found
 
 
 def register(store: ObjectStore) -> str:
@@ -138,18 +121,18 @@ async def test_what_is_served_is_judged_checked_and_reported_over_a_restart(
     async with publisher:
         async with create_app(settings).start_lifespan_context():
             await publisher.publish(batch[:70])
-            await read(kafka, QualityEstimated.topic, 1)
+            await read_messages(kafka, QualityEstimated.topic, 1, within=300)
         async with create_app(settings).start_lifespan_context():
             await publisher.publish(batch)  # seventy of them for the second time
-            told = await read(kafka, QualityEstimated.topic, 2)
-            drifts = await read(kafka, DriftDetected.topic, 2)
+            told = await read_messages(kafka, QualityEstimated.topic, 2, within=300)
+            drifts = await read_messages(kafka, DriftDetected.topic, 2, within=300)
             await publisher.publish([corrected(n) for n in range(60)])
             catalog = Catalog(settings.catalog)
             rows = await checked(catalog)
             await catalog.close()
         # Whoever starts now finds that a day has ended, and that nothing was reported of it.
         async with create_app(settings).start_lifespan_context():
-            (report,) = await read(kafka, DriftReported.topic, 1)
+            (report,) = await read_messages(kafka, DriftReported.topic, 1, within=300)
             await reported(store, version)
     assert len(rows) == 2
     assert {message.event.window_id for message in told} <= {row.window_id for row in rows}
