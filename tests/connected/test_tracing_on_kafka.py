@@ -82,6 +82,7 @@ async def test_a_job_is_one_trace_through_four_services_also_if_an_event_comes_t
             scraped.topic, key=scraped.key, value=scraped.value, headers=scraped.headers
         )
         await read(kafka, FeaturesComputed.topic, 2)
+        await asyncio.to_thread(traces.wait_for, "process features-computed")  # by the monitor
 
     # What services tell of themselves when they begin are stories of their own.
     of_job = {s.trace_id for s in traces.spans if not s.name.endswith(ServiceConfigured.topic)}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Condition, Thread
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -40,6 +40,17 @@ class Collector:
         self.requests: list[str] = []
         self.status = 200
         self.address = ""
+        self._came = Condition()
+
+    def wait_for(self, name: str, timeout: float = 90) -> None:
+        """Wait until a span of that name was exported.
+
+        Raises:
+            TimeoutError: none came within `timeout` seconds.
+        """
+        with self._came:
+            if not self._came.wait_for(lambda: self.named(name), timeout):
+                raise TimeoutError(f"no span {name!r} came")
 
     def of(self, service: str) -> list[ReceivedSpan]:
         return [span for span in self.spans if span.service == f"trending-{service}"]
@@ -58,7 +69,9 @@ class Collector:
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             service = _values(resource.resource.attributes)["service.name"]
             for scope in resource.scope_spans:
-                self.spans += [_received(service, span) for span in scope.spans]
+                with self._came:
+                    self.spans += [_received(service, span) for span in scope.spans]
+                    self._came.notify_all()
 
 
 def _received(service: str, span: Span) -> ReceivedSpan:
