@@ -55,6 +55,8 @@ class EmbeddedKafka:
         home: the folder below which the broker keeps everything, in `kafka/`.
         port: where to listen; without it, where this home listened before, else a free port.
         heap: the JVM's largest heap, as `-Xmx` takes it.
+        properties: more lines for the template; of two with one name the later holds.
+        users: passwords by name, for a listener that asks for SCRAM-SHA-512; told the storage once.
         on_progress: told in a few words about each step that takes a while.
         environ: where PATH, JAVA_HOME and XDG_CACHE_HOME are looked up.
     """
@@ -65,6 +67,8 @@ class EmbeddedKafka:
         *,
         port: int | None = None,
         heap: str = "512m",
+        properties: str = "",
+        users: Mapping[str, str] | None = None,
         on_progress: Callable[[str], None] | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
@@ -72,6 +76,8 @@ class EmbeddedKafka:
         self._address_file = home.absolute() / ADDRESS_FILE
         self._port = port
         self._heap = heap
+        self._properties = properties
+        self._users = dict(users or {})
         self._tell = on_progress or (lambda step: None)
         self._environ = environ
         self._process: subprocess.Popen[bytes] | None = None
@@ -197,6 +203,8 @@ class EmbeddedKafka:
         name = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         cluster = name.replace("-", "_")  # a leading dash would read as an option
         command = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", "server.properties"]
+        for name, password in self._users.items():
+            command += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
         answer = subprocess.run(
             [*java, *command],
             cwd=self._folder,
@@ -258,7 +266,8 @@ class EmbeddedKafka:
         return port, controller_port
 
     def _write_properties(self, port: int, controller_port: int) -> None:
-        template = Template((RECIPE / "server.properties.template").read_text())
+        recipe = (RECIPE / "server.properties.template").read_text()
+        template = Template(f"{recipe}\n{self._properties}")
         filled = template.substitute(port=port, controller_port=controller_port)
         _write(self._folder / "server.properties", filled)
 

@@ -25,8 +25,12 @@ _ACCEPTS = 16
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-def _brief_about_outages(app: App) -> App:
-    """What isn't there when a service starts is one line of its log; a bug keeps its traceback."""
+def _brief_about_outages(app: App, told: list[TrendingError]) -> App:
+    """What isn't there when a service starts is one line of its log; a bug keeps its traceback.
+
+    Args:
+        told: gets the error that was a line.
+    """
 
     async def brief(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "lifespan":
@@ -45,6 +49,7 @@ def _brief_about_outages(app: App) -> App:
         except TrendingError as error:
             if not failures:
                 raise
+            told.append(error)
             await send({**failures[0], "message": f"{error.reason}: {error}"})
         except BaseException:
             for message in failures:
@@ -111,9 +116,10 @@ def run(
     except SettingInvalid as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(os.EX_CONFIG) from error
+    outages: list[TrendingError] = []
     server = _Server(
         uvicorn.Config(
-            _brief_about_outages(app),
+            _brief_about_outages(app, outages),
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -133,6 +139,10 @@ def run(
     except OSError as error:
         sys.stderr.write(f"error: {settings.host}:{settings.port} can't be had: {error}\n")
         raise SystemExit(1) from error
-    server.run(sockets)
+    try:
+        server.run(sockets)
+    finally:
+        if any(isinstance(error, SettingInvalid) for error in outages):
+            raise SystemExit(os.EX_CONFIG)
     if not server.started:
         raise SystemExit(1)

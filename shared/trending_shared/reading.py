@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from trending_shared.errors import BrokerUnavailable
 from trending_shared.messages import Position
+from trending_shared.refusals import explain_refusal
 from trending_shared.settings import KafkaSettings
 
 _PAUSE = 0.2  # seconds, when nothing has been fetched yet
@@ -77,12 +78,18 @@ async def _start_over(consumer: AIOKafkaConsumer) -> None:
 async def started(
     kafka: KafkaSettings, start: Callable[[], Awaitable[Any]], stop: Callable[[], Awaitable[Any]]
 ) -> AsyncIterator[None]:
-    """Between a client's start and its stop; raises `BrokerUnavailable` if it can't start."""
+    """Between a client's start and its stop.
+
+    Raises:
+        BrokerUnavailable: it can't start.
+        SettingInvalid: nor will it later, since Kafka doesn't let us in.
+    """
     try:
         try:
             async with asyncio.timeout(_PATIENCE):
                 await start()
         except (BrokerUnavailable, KafkaError, OSError, TimeoutError) as error:
+            await explain_refusal(kafka.connection)
             raise BrokerUnavailable(
                 f"no Kafka answers at {kafka.bootstrap_servers}; start one with `trending up`, "
                 "or set KAFKA_BOOTSTRAP_SERVERS"

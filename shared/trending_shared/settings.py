@@ -6,14 +6,16 @@ the object store, SQLite as the catalog, all below `TRENDING_HOME`.
 
 import os
 import re
+import ssl
 from collections.abc import Collection
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
+from aiokafka.abc import AbstractTokenProvider
 from aiokafka.helpers import create_ssl_context
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trending_shared.errors import SettingInvalid
@@ -38,25 +40,106 @@ def embedded_address() -> str:
 class KafkaSettings(BaseSettings):
     """How to reach Kafka (`KAFKA_…`)."""
 
-    model_config = SettingsConfigDict(env_prefix="KAFKA_", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="KAFKA_",
+        frozen=True,
+        env_ignore_empty=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,  # there are passwords in it
+    )
 
     bootstrap_servers: str = Field(default_factory=lambda: embedded_address())
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "AWS_MSK_IAM"] = "PLAIN"
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
-    ssl_cafile: Path | None = None
+    ssl_cafile: Path | None = Field(default=None, description="empty: the system's authorities")
+    ssl_certfile: Path | None = Field(default=None, description="a client's certificate, PEM")
+    ssl_keyfile: Path | None = Field(default=None, description="empty: it is in that file, too")
+    ssl_key_password: SecretStr | None = None
+    aws_region: str | None = Field(
+        default=None, validation_alias="AWS_REGION", description="of a cluster that asks for IAM"
+    )
     replication_factor: int = Field(default=1, ge=1, description="of topics we create")
     partitions: int = Field(default=3, ge=1, description="of topics we create")
 
+    @property
+    def uses_sasl(self) -> bool:
+        return self.security_protocol.startswith("SASL")
+
+    @property
+    def uses_iam(self) -> bool:
+        """Whether we say who we are by what AWS gave us, as Amazon MSK wants it."""
+        return self.uses_sasl and self.sasl_mechanism == "AWS_MSK_IAM"
+
+    @model_validator(mode="after")
+    def _can_be_used(self) -> Self:
+        told = f"KAFKA_SECURITY_PROTOCOL={self.security_protocol}"
+        if self.uses_iam:
+            if self.security_protocol != "SASL_SSL":
+                raise ValueError("KAFKA_SECURITY_PROTOCOL: AWS_MSK_IAM needs SASL_SSL")
+            if not self.aws_region:
+                raise ValueError("AWS_REGION: AWS_MSK_IAM needs it, the cluster's")
+        elif self.uses_sasl and not self.sasl_username:
+            raise ValueError(f"KAFKA_SASL_USERNAME: {told} needs it, and KAFKA_SASL_PASSWORD")
+        elif self.uses_sasl and not self.sasl_password:
+            raise ValueError(f"KAFKA_SASL_PASSWORD: {told} needs it")
+        if self.security_protocol.endswith("SSL"):
+            _ = self.ssl_context
+        return self
+
+    @cached_property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """By whom the brokers' certificates must be signed, and our own if we have one.
+
+        Raises:
+            ValueError: a file can't be used; the message names the variable.
+        """
+        if not self.security_protocol.endswith("SSL"):
+            return None
+        try:
+            context = create_ssl_context(cafile=self.ssl_cafile)
+        except OSError as error:  # of which ssl.SSLError is one
+            raise ValueError(f"KAFKA_SSL_CAFILE: {self.ssl_cafile}: {error}") from error
+        if self.ssl_keyfile and not self.ssl_certfile:
+            raise ValueError("KAFKA_SSL_CERTFILE: KAFKA_SSL_KEYFILE is the key of a certificate")
+        if self.ssl_certfile:
+            secret = self.ssl_key_password
+            # Always told, or OpenSSL would ask a terminal for it.
+            password = secret.get_secret_value() if secret else ""
+            try:
+                context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile, lambda: password)
+            except OSError as error:
+                raise ValueError(
+                    "KAFKA_SSL_CERTFILE, KAFKA_SSL_KEYFILE, KAFKA_SSL_KEY_PASSWORD: "
+                    f"{self.ssl_certfile}, {self.ssl_keyfile or 'no other file'}: {error}"
+                ) from error
+        return context
+
+    def iam_tokens(self) -> AbstractTokenProvider:
+        """What tells brokers who we are, if it is AWS that says so.
+
+        Raises:
+            SettingInvalid: the extra that signs is missing.
+        """
+        from trending_shared.msk import IamTokens  # nobody else has to install the AWS SDK
+
+        return IamTokens(self.aws_region or "")
+
     @cached_property
     def connection(self) -> dict[str, Any]:
-        """Options as aiokafka's clients take them."""
+        """Options as aiokafka's clients take them; every client of ours is made with them."""
         options: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,
+            "ssl_context": self.ssl_context,
         }
-        if self.security_protocol.startswith("SASL"):
+        if self.uses_iam:
+            options |= {
+                "sasl_mechanism": "OAUTHBEARER",
+                "sasl_oauth_token_provider": self.iam_tokens(),
+            }
+        elif self.uses_sasl:
             options |= {
                 "sasl_mechanism": self.sasl_mechanism,
                 "sasl_plain_username": self.sasl_username,
@@ -64,10 +147,6 @@ class KafkaSettings(BaseSettings):
                     self.sasl_password.get_secret_value() if self.sasl_password else None
                 ),
             }
-        if self.security_protocol.endswith("SSL"):
-            options["ssl_context"] = create_ssl_context(
-                cafile=str(self.ssl_cafile) if self.ssl_cafile else None
-            )
         return options
 
 
@@ -146,7 +225,10 @@ def read_settings(cls: type[S]) -> S:
         owner = KafkaSettings if error.title == "KafkaSettings" else cls
         problems = [
             ": ".join(
-                [*(variable_name(owner, str(at)) for at in problem["loc"][:1]), problem["msg"]]
+                [
+                    *(variable_name(owner, str(at)) for at in problem["loc"][:1]),
+                    problem["msg"].removeprefix("Value error, "),
+                ]
             )
             for problem in error.errors()  # one of several fields together has no place
         ]

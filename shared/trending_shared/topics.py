@@ -11,9 +11,17 @@ import stamina
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidReplicationFactorError,
+    KafkaError,
+    PolicyViolationError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
-from trending_shared.errors import BrokerUnavailable
+from trending_shared.errors import BrokerUnavailable, SettingInvalid
 from trending_shared.events import (
     EVENTS,
     DatasetPublished,
@@ -32,9 +40,12 @@ from trending_shared.events import (
     ServiceConfigured,
     TrainingRequested,
 )
+from trending_shared.refusals import explain_refusal
 
 log = structlog.get_logger()
 
+# What a cluster's rules say to a new topic; they won't say otherwise in a minute.
+_NEVER = (ClusterAuthorizationFailedError, PolicyViolationError, TopicAuthorizationFailedError)
 FOREVER = timedelta(milliseconds=-1)
 RETRY_DELAYS = (timedelta(seconds=10), timedelta(minutes=2), timedelta(minutes=10))
 _FEW: tuple[type[Event], ...] = (
@@ -183,7 +194,8 @@ async def ensure_topics(
         replication: replication factor of new topics.
 
     Raises:
-        BrokerUnavailable: the broker didn't answer or refused, or a topic has no leader.
+        BrokerUnavailable: the broker didn't answer, or a topic has no leader.
+        SettingInvalid: the broker doesn't let us in, or its rules are against such topics.
     """
     # Not as a decorator: that would log all topics at each attempt.
     async for attempt in stamina.retry_context(
@@ -206,10 +218,16 @@ async def _create_missing(
         answer = await admin.create_topics(
             [spec.new_topic(replication) for spec in missing.values()], timeout_ms=30_000
         )
-        for name, code, *_ in answer.topic_errors:
+        for name, code, said in answer.topic_errors:
             error = for_code(code)
-            if code and error is not TopicAlreadyExistsError:
-                raise BrokerUnavailable(f"topic {name} wasn't created: {error.__name__}")
+            if not code or error is TopicAlreadyExistsError:
+                continue
+            problem = f"topic {name} wasn't created: {error.__name__}: {said}"
+            if error is InvalidReplicationFactorError:  # perhaps not all brokers are up yet
+                problem += f"; KAFKA_REPLICATION_FACTOR is {replication}"
+            if error in _NEVER:
+                raise SettingInvalid(f"KAFKA_BOOTSTRAP_SERVERS: {problem}")
+            raise BrokerUnavailable(problem)
         log.info("topics_created", topics=sorted(missing))
 
 
@@ -256,6 +274,7 @@ async def _administering(kafka: dict[str, Any]) -> AsyncIterator[AIOKafkaAdminCl
         await admin.start()
         yield admin
     except (KafkaError, OSError) as error:
+        await explain_refusal(kafka)
         raise BrokerUnavailable.at(kafka["bootstrap_servers"], error) from error
     finally:
         await admin.close()

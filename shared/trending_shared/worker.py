@@ -8,7 +8,13 @@ from typing import Self
 import structlog
 from faststream.asgi import AsgiFastStream
 from faststream.kafka import KafkaBroker
-from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
+from faststream.security import (
+    BaseSecurity,
+    SASLOAuthBearer,
+    SASLPlaintext,
+    SASLScram256,
+    SASLScram512,
+)
 from prometheus_client import CollectorRegistry
 
 from trending_shared.clock import Clock, SystemClock
@@ -39,6 +45,7 @@ def create_broker(kafka: KafkaSettings, *, service: str) -> KafkaBroker:
         kafka.bootstrap_servers,
         client_id=f"trending-{service}",
         security=_security(kafka),
+        sasl_oauth_token_provider=kafka.connection.get("sasl_oauth_token_provider"),
         allow_auto_create_topics=False,
         graceful_timeout=30,  # longer than a normal batch; then it is read again after the start
         logger=None,
@@ -148,17 +155,20 @@ def worker_app(
 
 
 def _security(kafka: KafkaSettings) -> BaseSecurity | None:
-    context = kafka.connection.get("ssl_context")
-    if not kafka.security_protocol.startswith("SASL"):
-        return BaseSecurity(ssl_context=context, use_ssl=True) if context else None
+    """`kafka.connection` as FastStream wants it told."""
+    context = kafka.ssl_context
+    encrypted = {"ssl_context": context, "use_ssl": context is not None}
+    if not kafka.uses_sasl:
+        return BaseSecurity(**encrypted) if context else None
+    if kafka.uses_iam:
+        return SASLOAuthBearer(**encrypted)
     kinds = {
         "PLAIN": SASLPlaintext,
         "SCRAM-SHA-256": SASLScram256,
         "SCRAM-SHA-512": SASLScram512,
     }
     return kinds[kafka.sasl_mechanism](
-        username=kafka.sasl_username or "",
-        password=kafka.sasl_password.get_secret_value() if kafka.sasl_password else "",
-        ssl_context=context,
-        use_ssl=context is not None,
+        username=kafka.connection["sasl_plain_username"],
+        password=kafka.connection["sasl_plain_password"],
+        **encrypted,
     )
