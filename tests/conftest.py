@@ -1,18 +1,21 @@
 """What all tests have: an environment and a home of their own, and a real Kafka on request."""
 
+import asyncio
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 import structlog
+from tests.postgres import Postgres, PostgresMissing, postgres
 
 from trending_cli.embedded_kafka import EmbeddedKafka
 from trending_cli.testing import KafkaUnderTest, kafka_under_test
+from trending_shared.catalog import Catalog
 from trending_shared.testing.collecting import Collector, collector
 
 GIVEN = dict(os.environ)  # as the tests were started, before anything is cleaned
@@ -21,6 +24,7 @@ OURS = re.compile(
     r"|.*_API_KEY|KAFKA|STORE_URL|CATALOG_URL|CODE_VERSION|TRACEPARENT"
 )
 BROKER = pytest.StashKey[str]()
+CATALOGS = ("sqlite", "postgresql")
 
 # The same examples every time, and none too slow: a busy machine makes no test fail.
 hypothesis.settings.register_profile(
@@ -78,6 +82,63 @@ def fresh_kafka(tmp_path: Path) -> Iterator[EmbeddedKafka]:
     """An embedded broker for one test alone, which may stop, kill and start it."""
     with EmbeddedKafka(tmp_path / "fresh-kafka", environ=GIVEN) as broker:
         yield broker
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test with a catalog runs on the one that TEST_CATALOG names, some on both."""
+    if "catalog_url" not in metafunc.fixturenames:
+        return
+    kinds = [kind for kind in (GIVEN.get("TEST_CATALOG"),) if kind]
+    if not kinds and metafunc.definition.get_closest_marker("both_catalogs"):
+        kinds = list(CATALOGS)
+    if kinds:
+        metafunc.parametrize("catalog_url", kinds, indirect=True)
+
+
+@pytest.fixture
+def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """CATALOG_URL of a database of the test's own, with nothing in it but what `catalog` makes."""
+    kind = getattr(request, "param", "sqlite")
+    if kind == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres_server")
+        if "catalog" in request.fixturenames:  # it needs its tables anyway; a copy is made at once
+            return server.url(like=request.getfixturevalue("postgres_template"))
+        return server.url()
+    assert kind == "sqlite", f"TEST_CATALOG is one of {', '.join(CATALOGS)}, not {kind}"
+    return f"sqlite+aiosqlite:///{tmp_path / 'catalog.db'}"
+
+
+@pytest.fixture
+async def catalog(catalog_url: str) -> AsyncIterator[Catalog]:
+    """A catalog of the test's own."""
+    made = Catalog(catalog_url)
+    await made.create()
+    yield made
+    await made.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """One server for all tests of the session, each with a database of its own."""
+    try:
+        with postgres(GIVEN) as server:
+            yield server
+    except PostgresMissing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: Postgres) -> str:
+    """A database with the catalog's tables."""
+    url = postgres_server.url()
+
+    async def create() -> None:
+        catalog = Catalog(url)
+        await catalog.create()
+        await catalog.close()
+
+    asyncio.run(create())
+    return url.rpartition("/")[2]
 
 
 def pytest_terminal_summary(

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from trending_cli import (
     audit,
+    catalog,
     dead_letters,
     drift,
     experiments,
@@ -99,6 +100,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(retrain.app, name="retrain")
 app.add_typer(features.app, name="features")
 app.add_typer(keys.app, name="keys")
+app.add_typer(catalog.app, name="catalog")
 
 
 @app.command()

@@ -6,9 +6,10 @@ titles and what it asked a language model; the gateway and the command line read
 Everything in it can be rebuilt from topics and tables, or asked for again.
 """
 
+import inspect
 import re
 import unicodedata
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 
-from trending_shared.errors import SettingInvalid, StoreUnavailable
+from trending_shared import migrations
+from trending_shared.errors import RowUnfit, SettingInvalid, StoreUnavailable, TrendingError
 
 metadata = sa.MetaData()
 
@@ -40,6 +42,9 @@ class UtcTime(sa.TypeDecorator[datetime]):
             return None
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
+
+# SQLite's integers have room for 64 bits whatever they are called.
+LargeNumber = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 _MARKS = re.compile("[\u0300-\u036f]")
 
@@ -83,7 +88,7 @@ titles = sa.Table(
     sa.Column("language", sa.String(32)),
     sa.Column("runtime_minutes", sa.Integer),
     sa.Column("rating", sa.Float),
-    sa.Column("rating_count", sa.Integer),
+    sa.Column("rating_count", LargeNumber),
     sa.Column("license", sa.String(64), nullable=False),
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("page_hash", sa.String(64), nullable=False),
@@ -379,6 +384,10 @@ spending = sa.Table(
 )
 
 
+_FAILURES = (DBAPIError, sa.exc.TimeoutError, OverflowError, UnicodeError, OSError)
+_REFUSED = ("28", "3D", "42501")  # SQLSTATEs of a wrong user, no such database, no such right
+
+
 class Catalog:
     """One engine, and the few statements that two dialects spell differently."""
 
@@ -392,42 +401,48 @@ class Catalog:
             raise SettingInvalid(
                 "CATALOG_URL: must start with sqlite+aiosqlite:// or postgresql+asyncpg://"
             )
-        self.engine: AsyncEngine = create_async_engine(
-            url,
-            pool_pre_ping=True,
-            hide_parameters=True,  # an error that is logged would repeat what somebody searched for
-        )
+        try:
+            self.engine: AsyncEngine = create_async_engine(
+                url,
+                pool_pre_ping=True,
+                # Each process of ours has one engine; a small PostgreSQL has room for 80 or so.
+                pool_size=5,
+                max_overflow=5,
+                hide_parameters=True,  # an error that is logged would repeat what was searched for
+            )
+        except (sa.exc.ArgumentError, ValueError) as error:
+            raise SettingInvalid("CATALOG_URL: isn't an address of a database") from error
         if url.startswith("sqlite"):
             Path(url.split("///", 1)[1]).parent.mkdir(parents=True, exist_ok=True)
             sa.event.listen(self.engine.sync_engine, "connect", _configure_sqlite)
+        else:
+            _check_options(self.engine.url)
+        engine = self.engine.sync_engine
+        sa.event.listen(engine, "before_cursor_execute", _without_nul, retval=True)
 
     async def create(self, *, patience: float = 60) -> None:
-        """Create the tables that don't exist yet, and add to the others what they lack.
+        """Bring the tables to what this code needs, from nothing or from those of a former release.
 
-        What is added since a table was made is a column that may be empty, or an index. Several
-        services may do so at once.
+        Several services may do so at once.
 
         Args:
             patience: seconds to wait for a database that doesn't answer yet.
 
         Raises:
             StoreUnavailable: the database didn't answer.
+            SettingInvalid: it doesn't let us in.
         """
         async for attempt in stamina.retry_context(
             on=StoreUnavailable, attempts=None, timeout=patience, wait_initial=0.2, wait_max=3
         ):
             with attempt:
-                await self._create()
+                async with self.transaction() as connection:
+                    await connection.run_sync(migrations.migrate)
 
-    async def _create(self) -> None:
-        try:
-            async with self.engine.begin() as connection:
-                await connection.run_sync(metadata.create_all)
-                await connection.run_sync(_add_missing)
-        except (SQLAlchemyError, OSError) as error:
-            async with self.reading() as connection:  # another one was faster, perhaps
-                if not await connection.run_sync(_complete):
-                    raise StoreUnavailable(f"the catalog wasn't created: {error}") from error
+    async def revision(self) -> str | None:
+        """The revision of its tables, of `migrations`; none if there aren't any yet."""
+        async with self.reading() as connection:
+            return await connection.run_sync(migrations.revision)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -435,6 +450,8 @@ class Catalog:
 
         Raises:
             StoreUnavailable: the database didn't answer, or stayed locked.
+            RowUnfit: a value can't be kept.
+            SettingInvalid: the database doesn't let us in.
         """
         try:
             async with self.engine.begin() as connection:
@@ -442,8 +459,8 @@ class Catalog:
                     # Take the write lock first: a read that turns into a write can't wait for it.
                     await connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield connection
-        except (DBAPIError, OSError) as error:
-            raise StoreUnavailable(f"the catalog: {error}") from error
+        except _FAILURES as error:
+            raise _translated(error) from error
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -451,8 +468,8 @@ class Catalog:
         try:
             async with self.engine.connect() as connection:
                 yield connection
-        except (DBAPIError, OSError) as error:
-            raise StoreUnavailable(f"the catalog: {error}") from error
+        except _FAILURES as error:
+            raise _translated(error) from error
 
     async def upsert(
         self,
@@ -472,9 +489,8 @@ class Catalog:
         """
         if not rows:
             return 0
-        keys = [column.name for column in table.primary_key.columns]
-        unique = {tuple(row[key] for key in keys): row for row in rows}
         insert = self._insert(table)
+        keys = _keys(table)
         values = {
             column.name: insert.excluded[column.name]
             for column in table.columns
@@ -482,7 +498,7 @@ class Catalog:
         }
         where = insert.excluded[newer] >= table.c[newer] if newer else None
         statement = insert.on_conflict_do_update(index_elements=keys, set_=values, where=where)
-        result = await connection.execute(statement, [dict(row) for row in unique.values()])
+        result = await connection.execute(statement, _in_order(table, rows))
         return int(result.rowcount)
 
     async def insert_new(
@@ -491,7 +507,7 @@ class Catalog:
         """Insert the rows whose primary key isn't there yet."""
         if rows:
             statement = self._insert(table).on_conflict_do_nothing()
-            await connection.execute(statement, [dict(row) for row in rows])
+            await connection.execute(statement, _in_order(table, rows[::-1]))  # the first counts
 
     def _insert(self, table: sa.Table) -> Any:
         dialect = sqlite if self.engine.dialect.name == "sqlite" else postgresql
@@ -509,28 +525,53 @@ class Catalog:
         await self.engine.dispose()
 
 
-def _complete(connection: sa.Connection) -> bool:
-    known = set(sa.inspect(connection).get_table_names())
-    return set(metadata.tables) <= known and not any(_missing(connection))
+def _keys(table: sa.Table) -> list[str]:
+    return [column.name for column in table.primary_key.columns]
 
 
-def _missing(connection: sa.Connection) -> Iterator[sa.Column[Any] | sa.Index]:
-    """Columns and indexes that tables of an earlier version lack."""
-    found = sa.inspect(connection)
-    for table in metadata.sorted_tables:
-        columns = {column["name"] for column in found.get_columns(table.name)}
-        yield from (column for column in table.columns if column.name not in columns)
-        indexes = {index["name"] for index in found.get_indexes(table.name)}
-        yield from (index for index in table.indexes if index.name not in indexes)
+def _in_order(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The last row of each key, by key: who writes the same rows waits, but not for each other."""
+    keys = _keys(table)
+    unique = {tuple(row[key] for key in keys): dict(row) for row in rows}
+    return [unique[key] for key in sorted(unique)]
 
 
-def _add_missing(connection: sa.Connection) -> None:
-    for part in list(_missing(connection)):
-        if isinstance(part, sa.Index):
-            part.create(connection)
-        else:
-            told = sa.schema.CreateColumn(part).compile(dialect=connection.dialect)
-            connection.exec_driver_sql(f"ALTER TABLE {part.table.name} ADD COLUMN {told}")
+def _translated(error: Exception) -> TrendingError:
+    """What went wrong with the database, in our words and without any value."""
+    cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error
+    state = str(getattr(cause, "sqlstate", None) or "")
+    if state.startswith("22") or isinstance(cause, OverflowError | ValueError):
+        return RowUnfit(f"the catalog can't keep a value: {type(cause).__name__}")
+    if state.startswith(_REFUSED):
+        return SettingInvalid(f"CATALOG_URL: {cause}")
+    return StoreUnavailable(f"the catalog: {error}")
+
+
+def _check_options(url: sa.URL) -> None:
+    """Raise `SettingInvalid` for what asyncpg wouldn't understand, such as libpq's `sslmode`."""
+    import asyncpg  # who has SQLite doesn't need it
+
+    known = {*inspect.signature(asyncpg.connect).parameters, "prepared_statement_cache_size"}
+    if unknown := url.query.keys() - known:
+        hint = "; TLS is asked for by ssl=require" if "sslmode" in unknown else ""
+        raise SettingInvalid(f"CATALOG_URL: no option {', '.join(sorted(unknown))}{hint}")
+
+
+def _without_nul(
+    connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+) -> tuple[str, Any]:
+    """People do send U+0000; PostgreSQL keeps no text with it, and SQLite finds nothing behind."""
+    if many:
+        return statement, [_replaced(each) for each in parameters]
+    return statement, _replaced(parameters)
+
+
+def _replaced(values: Any) -> Any:
+    if not any(isinstance(value, str) and "\0" in value for value in values):
+        return values
+    return tuple(
+        value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in values
+    )
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:

@@ -67,6 +67,10 @@ class ObjectMissing(Rejected):
     """An object was asked for under a key that the store doesn't hold."""
 
 
+class RowUnfit(Rejected):
+    """The catalog can't keep a row: a value is too long, out of its range, or no text."""
+
+
 class StoreUnavailable(Unavailable):
     """The object store, a table or the catalog didn't answer."""
 

@@ -288,12 +288,9 @@ class World:
             await self.catalog.upsert(connection, reviews, [row | changes])
 
 
-@asynccontextmanager
-async def a_world(folder: Path) -> AsyncIterator[World]:
-    catalog = Catalog(f"sqlite+aiosqlite:///{folder / 'catalog.db'}")
-    await catalog.create()
+def a_world(folder: Path, catalog: Catalog) -> World:
     store = ObjectStore.at("memory:///")
-    yield World(
+    return World(
         folder=folder,
         publisher=CollectingPublisher(),
         catalog=catalog,
@@ -301,13 +298,11 @@ async def a_world(folder: Path) -> AsyncIterator[World]:
         models=ModelRegistry(store),
         clock=FrozenClock(datetime(2026, 11, 1, 18, tzinfo=UTC)),
     )
-    await catalog.close()
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with a_world(tmp_path) as world:
-        yield world
+def world(tmp_path: Path, catalog: Catalog) -> World:
+    return a_world(tmp_path, catalog)
 
 
 @pytest.fixture(scope="module")
@@ -332,15 +327,16 @@ class _Serving:
 
     async def run(self) -> None:
         with listen("127.0.0.1", 0, shared=False) as bound:
-            async with a_world(self.folder) as world:
-                await furnish(world)
-                config = uvicorn.Config(
-                    world.app(**self._settings()), log_config=None, lifespan="on"
-                )
-                self.server = uvicorn.Server(config)
-                bound.listen()
-                self.address.set_result(f"http://127.0.0.1:{bound.getsockname()[1]}")
-                await self.server.serve([bound])
+            catalog = Catalog(f"sqlite+aiosqlite:///{self.folder / 'catalog.db'}")
+            await catalog.create()
+            world = a_world(self.folder, catalog)
+            await furnish(world)
+            config = uvicorn.Config(world.app(**self._settings()), log_config=None, lifespan="on")
+            self.server = uvicorn.Server(config)
+            bound.listen()
+            self.address.set_result(f"http://127.0.0.1:{bound.getsockname()[1]}")
+            await self.server.serve([bound])
+            await catalog.close()
 
     def _settings(self) -> dict[str, Any]:
         often = 10**6

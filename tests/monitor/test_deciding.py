@@ -1,10 +1,8 @@
 """Causes in, decisions and requests out: each decided once, whatever comes twice or dies."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -40,14 +38,6 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 POLICY = Policy(windows=2, sustained=timedelta(0), budget=3)
 OLD, NEW = "00000000000000d1", "00000000000000d2"
-
-
-@pytest.fixture
-async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
-    catalog = Catalog(f"sqlite+aiosqlite:///{tmp_path / 'catalog.db'}")
-    await catalog.create()
-    yield catalog
-    await catalog.close()
 
 
 class House:

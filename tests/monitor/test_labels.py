@@ -1,9 +1,8 @@
 """Labels that come later: what they may be compared with, and what they say."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -35,14 +34,6 @@ from trending_shared.testing.models import with_answers
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 THRESHOLDS = {"Drama": 0.5, "Comedy": 0.5}
 NAMES = [name for n in range(1000) if is_test(name := f"Title {n}")]
-
-
-@pytest.fixture
-async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
-    catalog = Catalog(f"sqlite+aiosqlite:///{tmp_path / 'catalog.db'}")
-    await catalog.create()
-    yield catalog
-    await catalog.close()
 
 
 def a_registry(*, answers: int = 400, split: str = "title") -> ModelRegistry:

@@ -1,9 +1,7 @@
 """Predictions in, windows and drift out, each once."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -25,14 +23,6 @@ from trending_shared.testing.models import a_manifest
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 VERSION = model_version(b"graph", {"Drama": 0.5})
-
-
-@pytest.fixture
-async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
-    catalog = Catalog(f"sqlite+aiosqlite:///{tmp_path / 'catalog.db'}")
-    await catalog.create()
-    yield catalog
-    await catalog.close()
 
 
 def a_monitor(

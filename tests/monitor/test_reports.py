@@ -4,10 +4,8 @@ import gzip
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -37,14 +35,6 @@ NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 GENRES = ("Drama", "Comedy")
 # Evidently's own and its libraries' warnings are theirs to mend.
 evidently = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture
-async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
-    catalog = Catalog(f"sqlite+aiosqlite:///{tmp_path / 'catalog.db'}")
-    await catalog.create()
-    yield catalog
-    await catalog.close()
 
 
 @pytest.fixture

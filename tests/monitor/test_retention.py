@@ -1,8 +1,6 @@
 """What is too old goes, after it was told, and nothing else."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,9 +19,7 @@ REPORT = "reports/drift/2026-01-01/v/told"
 
 
 @pytest.fixture
-async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
-    catalog = Catalog(f"sqlite+aiosqlite:///{tmp_path / 'catalog.db'}")
-    await catalog.create()
+async def catalog(catalog: Catalog) -> Catalog:
     async with catalog.transaction() as connection:
         rows = [prediction(n) for n in range(120)]
         await catalog.insert_new(connection, predictions, rows)
@@ -31,8 +27,7 @@ async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
         shown |= {"probabilities": {}, "served_at": rows[119]["served_at"]}
         listed = {"title_id": "t", "prediction_id": rows[119]["prediction_id"], **shown}
         await catalog.insert_new(connection, title_predictions, [listed])
-    yield catalog
-    await catalog.close()
+    return catalog
 
 
 def prediction(days_ago: int) -> dict[str, Any]:

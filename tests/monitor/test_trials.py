@@ -1,10 +1,9 @@
 """Experiments conducted: from an approval through shadow and split to one outcome."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -207,11 +206,8 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    catalog = Catalog(f"sqlite+aiosqlite:///{tmp_path / 'catalog.db'}")
-    await catalog.create()
-    yield House(catalog)
-    await catalog.close()
+def house(catalog: Catalog) -> House:
+    return House(catalog)
 
 
 # ------------------------------------------------------------ whole trials

@@ -3,9 +3,7 @@
 import gzip
 import hashlib
 import io
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -144,11 +142,8 @@ def a_row(title_id: str, text_hash: str) -> dict[str, str]:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    catalog = Catalog(f"sqlite+aiosqlite:///{tmp_path / 'catalog.db'}")
-    await catalog.create()
-    yield House(catalog)
-    await catalog.close()
+def house(catalog: Catalog) -> House:
+    return House(catalog)
 
 
 async def test_a_prediction_leads_to_its_model_dataset_rows_and_pages(house: House) -> None:
