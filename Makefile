@@ -100,6 +100,12 @@ test-parity: $(VENV)/installed-dev ## ten thousand hostile texts through each fa
 test-s3: $(VENV)/installed-dev ## the store's promises on a real S3 server (needs Go once)
 	$(BIN)/python tests/s3_server.py $(BIN)/python -m pytest tests/shared/test_storage.py tests/shared/test_tables.py tests/shared/test_registry.py
 
+test-postgres: $(VENV)/installed-dev ## every test that has a catalog, on PostgreSQL (ARGS="-k titles" for some)
+	TEST_CATALOG=postgresql $(BIN)/python -m pytest tests/shared tests/featurizer tests/monitor tests/inference $(ARGS)
+
+test-elsewhere: $(VENV)/installed-dev ## one walk embedded, one on S3, PostgreSQL and Kafka behind SASL_SSL, compared (CATALOGUE=file.csv)
+	$(BIN)/python tests/elsewhere/walks.py $(if $(CATALOGUE),--catalogue "$(CATALOGUE)") $(ARGS)
+
 test-feast: $(VENV)/installed-dev $(FEAST)/installed ## the demo's features through Feast, compared value by value
 	$(BIN)/python -m pytest -m feast tests/feast $(ARGS)
 
@@ -173,4 +179,4 @@ clean: ## remove the environment and everything a run has left
 	rm -rf .dvc/cache .dvc/tmp data/demo.csv data/store data/registry data/evaluation
 	rm -rf $(VENV) $(FEAST) $(DVC) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc

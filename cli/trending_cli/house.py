@@ -81,6 +81,7 @@ def running_house(
     ports: Mapping[str, int] | None = None,
     services: tuple[str, ...] = SERVICES,
     observe_every: timedelta | None = None,
+    within: float = 90,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Iterator[House]:
     """Start Kafka (unless `KAFKA_BOOTSTRAP_SERVERS` names one) and the services; stop all at last.
@@ -89,6 +90,7 @@ def running_house(
         env: settings for every service.
         ports: fixed ports by service; the others get free ones.
         observe_every: how often a Prometheus asks the services; without it there is none.
+        within: seconds that services may take to be ready.
         tell: told what is happening, a line at a time.
 
     Raises:
@@ -111,6 +113,11 @@ def running_house(
             bootstrap = given
             tell(f"using Kafka at {given}")
         else:
+            if os.environ.get("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT") != "PLAINTEXT":
+                raise SettingInvalid(
+                    "KAFKA_SECURITY_PROTOCOL: is of a broker that KAFKA_BOOTSTRAP_SERVERS names; "
+                    "the one that is started here is reached from this machine only"
+                )
             embedded = EmbeddedKafka(home, on_progress=tell)
             bootstrap = embedded.start()
             exits.callback(embedded.stop)
@@ -147,7 +154,8 @@ def running_house(
         stack.start()
         # The gateway is ready only with a model, and the first model comes out of the others.
         probes = {"inference": "/healthz", "prometheus": "/-/ready"}
-        stack.wait_until({name: probes.get(name, "/readyz") for name in stack.children})
+        wanted = {name: probes.get(name, "/readyz") for name in stack.children}
+        stack.wait_until(wanted, timeout=within)
         yield house
 
 
