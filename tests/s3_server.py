@@ -30,14 +30,23 @@ class ServerUnavailable(Exception):
     """The server can't run here; the message says why."""
 
 
+def _program(environ: Mapping[str, str]) -> Path:
+    cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trending-now"
+    return cache / f"versitygw-{VERSION}" / "versitygw"
+
+
+def is_built(environ: Mapping[str, str]) -> bool:
+    """Whether the server can be started at once."""
+    return _program(environ).is_file()
+
+
 def installed(environ: Mapping[str, str]) -> Path:
     """The server's program, built unless the cache has it.
 
     Raises:
         ServerUnavailable: Go is missing, or couldn't fetch or build the server.
     """
-    cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trending-now"
-    program = cache / f"versitygw-{VERSION}" / "versitygw"
+    program = _program(environ)
     if program.is_file():
         return program
     go = shutil.which("go", path=environ.get("PATH", ""))
@@ -46,6 +55,7 @@ def installed(environ: Mapping[str, str]) -> Path:
             "the S3 server has to be built once, by Go: install Go 1.21 or newer (https://go.dev/dl)"
         )
     tell(f"building versitygw {VERSION}, once; this takes a minute or two")
+    cache = program.parent.parent
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="building-", dir=cache) as folder:
         built = subprocess.run(

@@ -8,7 +8,7 @@ import typer
 from trending_cli import clients
 from trending_cli.output import console, print_json
 
-app = typer.Typer(no_args_is_help=True, help="The catalog: its tables, and bringing them up to date.")
+app = typer.Typer(no_args_is_help=True, help="The catalog's tables, and bringing them up to date.")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 

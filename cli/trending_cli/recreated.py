@@ -13,7 +13,7 @@ from trending_cli import clients
 from trending_shared.errors import StoreUnavailable
 from trending_shared.events import ReviewCleaned, ReviewScraped, TitleCleaned, TitleScraped
 from trending_shared.settings import CommonSettings
-from trending_shared.storage import ObjectStore
+from trending_shared.storage import ObjectStore, in_short
 from trending_shared.topics import list_partitions, look_at
 
 _READERS = {
@@ -78,5 +78,5 @@ def _marks(store: str, places: Iterable[TopicPartition]) -> dict[TopicPartition,
                 if mark is not None:
                     found[place] = max(mark, found.get(place, mark))
     except (DeltaError, OSError) as error:
-        raise StoreUnavailable(f"tables of {store}: {error}") from error
+        raise StoreUnavailable(f"tables of {store}: {in_short(error)}") from error
     return found

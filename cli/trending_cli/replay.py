@@ -28,7 +28,7 @@ from trending_cli.processes import tail
 from trending_shared.errors import StoreUnavailable, TrendingError
 from trending_shared.replays import KeptPage, Problem, read_lines
 from trending_shared.settings import CommonSettings
-from trending_shared.storage import ObjectStore
+from trending_shared.storage import ObjectStore, in_short
 from trending_shared.tables import storage_options, table_uri
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ def _read(store: str, name: str) -> "pa.Table | None":
     except TableNotFoundError:
         return None
     except (DeltaError, OSError) as error:
-        raise StoreUnavailable(f"table {name}: {error}") from error
+        raise StoreUnavailable(f"table {name}: {in_short(error)}") from error
 
 
 # ---------------------------------------------------------------- telling

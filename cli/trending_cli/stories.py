@@ -55,7 +55,7 @@ from trending_shared.messages import Message, Position, decode
 from trending_shared.registry import Manifest, ModelRegistry
 from trending_shared.settings import KafkaSettings
 from trending_shared.splits import is_test
-from trending_shared.storage import ObjectStore
+from trending_shared.storage import ObjectStore, in_short
 from trending_shared.tables import storage_options, table_uri
 from trending_shared.unhandled import ORIGIN, REASON
 from trending_shared.walk import reading_since
@@ -337,7 +337,7 @@ def _rows(
     except TableNotFoundError:
         return []
     except (DeltaError, OSError) as error:
-        raise StoreUnavailable(f"table {name}: {error}") from error
+        raise StoreUnavailable(f"table {name}: {in_short(error)}") from error
     rows: list[dict[str, Any]] = found.to_pylist()
     return rows
 

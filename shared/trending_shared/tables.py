@@ -36,7 +36,7 @@ from trending_shared.compaction import compact
 from trending_shared.datasets import list_datasets, read_manifest
 from trending_shared.errors import StoreUnavailable, TrendingError
 from trending_shared.messages import Position
-from trending_shared.storage import ObjectStore
+from trending_shared.storage import ObjectStore, in_short
 
 log = structlog.get_logger()
 
@@ -94,7 +94,7 @@ class OffsetTable:
             self._add_columns(self._table)
         except (DeltaError, OSError) as error:
             self._table = None
-            raise StoreUnavailable(f"table {self.uri}: {error}") from error
+            raise StoreUnavailable(f"table {self.uri}: {in_short(error)}") from error
         return self._table
 
     def _add_columns(self, table: DeltaTable) -> None:
@@ -167,7 +167,7 @@ class OffsetTable:
                     appended = self._commit(listed)
         except (DeltaError, OSError) as error:
             self._table = None
-            raise StoreUnavailable(f"table {self.uri}: {error}") from error
+            raise StoreUnavailable(f"table {self.uri}: {in_short(error)}") from error
         if appended:
             self._tidy()
         return appended
@@ -279,7 +279,7 @@ class Follower:
                 log.info("follower_starts_over", table=self._table.uri, version=self._version)
                 yield from self._read(files, _live_files(table))
         except OSError as error:
-            raise StoreUnavailable(f"table {self._table.uri}: {error}") from error
+            raise StoreUnavailable(f"table {self._table.uri}: {in_short(error)}") from error
         self._version = version
 
     def _appended(self, table: DeltaTable, files: PyFileSystem) -> list[str]:
@@ -345,7 +345,7 @@ def read_table(
     except TableNotFoundError:
         return None
     except (DeltaError, OSError) as error:
-        raise StoreUnavailable(f"table {name} at {url}: {error}") from error
+        raise StoreUnavailable(f"table {name} at {url}: {in_short(error)}") from error
 
 
 def table_uri(url: str, name: str) -> str:

@@ -23,6 +23,7 @@ from trending_shared.events import Event, ServiceConfigured
 from trending_shared.probes import Check, describe_process, probe_routes
 from trending_shared.publishing import KafkaPublisher, configured
 from trending_shared.settings import ConsumerSettings, KafkaSettings, ServiceSettings
+from trending_shared.storage import check_store
 from trending_shared.topics import TopicSpec, ensure_topics, group_topics, topic_spec
 from trending_shared.tracing import OFF, Tracing
 
@@ -122,6 +123,7 @@ def worker_app(
         specs = [topic_spec(kind, partitions=kafka.partitions) for kind in kinds]
         specs += [*topics, *group_topics(consumer.consumes, consumer.service, consumer.delays)]
         await ensure_topics(specs, kafka.connection, kafka.replication_factor)
+        await check_store(base.settings.store)
         async with AsyncExitStack() as stack:
             stack.enter_context(base.tracing)
             await stack.enter_async_context(base.publisher)

@@ -32,7 +32,7 @@ from trending_shared.errors import StoreUnavailable, Unavailable
 from trending_shared.events import DatasetPublished
 from trending_shared.features import RECIPE
 from trending_shared.messages import Message
-from trending_shared.storage import ObjectStore
+from trending_shared.storage import ObjectStore, in_short
 from trending_shared.tables import storage_options
 
 log = structlog.get_logger()
@@ -178,4 +178,4 @@ def _read(uri: str, columns: Sequence[str]) -> tuple[pa.Table, int]:
     except TableNotFoundError:
         return pa.table({name: pa.array([], pa.string()) for name in columns}), -1
     except (DeltaError, OSError) as error:
-        raise StoreUnavailable(f"table {uri}: {error}") from error
+        raise StoreUnavailable(f"table {uri}: {in_short(error)}") from error

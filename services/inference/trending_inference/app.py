@@ -55,7 +55,7 @@ from trending_shared.prompts import PromptRegistry
 from trending_shared.publishing import KafkaPublisher, configured
 from trending_shared.registry import ModelRegistry
 from trending_shared.settings import read_settings
-from trending_shared.storage import ObjectStore
+from trending_shared.storage import ObjectStore, check_store
 from trending_shared.topics import ensure_topics, topic_spec
 from trending_shared.tracing import Tracing
 from trending_shared.walk import watching
@@ -181,6 +181,7 @@ def create_app(
                 await ensure_topics(
                     specs, settings.kafka.connection, settings.kafka.replication_factor
                 )
+                await check_store(settings.store)
                 await stack.enter_async_context(kafka)
                 await kafka.publish([configured("inference", settings, (), PRODUCES)])
             if own_catalog:
