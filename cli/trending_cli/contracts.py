@@ -332,26 +332,31 @@ def _fields(schema: Mapping[str, Any]) -> list[str]:
         "|---|---|---|",
         *(
             f"| `{name}`{'' if name in needed else ' (optional)'} "
-            f"| {_type(field)} | {field.get('description', '')} |"
+            f"| {type_in_words(field)} | {field.get('description', '')} |"
             for name, field in schema["properties"].items()
         ),
     ]
 
 
-def _type(field: Mapping[str, Any]) -> str:
-    """A field's type in a word or two."""
-    if "$ref" in field:
-        name = field["$ref"].rpartition("/")[2]
+def type_in_words(schema: Mapping[str, Any]) -> str:
+    """A JSON Schema's type in a word or two; what it refers to is a heading of the same page."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"
-    if "anyOf" in field:
-        return " or ".join(_type(one) for one in field["anyOf"])
-    if "enum" in field:
-        return " or ".join(f'"{value}"' for value in field["enum"])
-    if field["type"] == "array":
-        return f"list of {_type(field['items'])}"
-    if field["type"] == "object":
-        return f"{_type(field['additionalProperties'])} by name"
-    return str(field.get("format", field["type"]))
+    for choice in ("anyOf", "oneOf"):
+        if choice in schema:
+            return " or ".join(type_in_words(one) for one in schema[choice])
+    if "enum" in schema:
+        return " or ".join(f'"{value}"' for value in schema["enum"])
+    if "const" in schema:
+        return f'"{schema["const"]}"'
+    match schema.get("type", "anything"):
+        case "array":
+            return f"list of {type_in_words(schema['items'])}"
+        case "object" if isinstance(schema.get("additionalProperties"), dict):
+            return f"{type_in_words(schema['additionalProperties'])} by name"
+        case known:
+            return str(schema.get("format", known))
 
 
 # ---------------------------------------------------------------- files

@@ -54,7 +54,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_table_of_services_says_what_they_consume_and_publish(
-    generate: dict[str, Any], tmp_path: Path
+    generate: dict[str, Any], services: dict[str, Any]
 ) -> None:
     text = (ROOT / "docs/architecture.md").read_text()
     table = text.split("## The six services")[1].split("\n## ")[0]
@@ -63,7 +63,7 @@ def test_the_table_of_services_says_what_they_consume_and_publish(
         for name, consumes, publishes in ROW.findall(table)
         if name != "service"
     }
-    parties: list[Party] = list(generate["gather"](tmp_path))
+    parties: list[Party] = list(generate["gather"](services))
     assert told == {
         party.name: (
             {event.topic for event in party.consumes},

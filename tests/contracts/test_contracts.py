@@ -27,8 +27,8 @@ PERSONS = "operators"
 
 
 @pytest.fixture(scope="module")
-def parties(generate: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> list[Party]:
-    return list(generate["gather"](tmp_path_factory.mktemp("home")))
+def parties(generate: dict[str, Any], services: dict[str, Any]) -> list[Party]:
+    return list(generate["gather"](services))
 
 
 @pytest.fixture(scope="module")
