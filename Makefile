@@ -152,6 +152,15 @@ docs: $(VENV)/installed-dev ## event schemas, AsyncAPI and the table of events, 
 docs-check: $(VENV)/installed-dev
 	$(BIN)/python docs/generate.py --check
 
+site: $(VENV)/installed-dev ## the documentation as a site, in site/; a link that leads nowhere fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
+site-serve: $(VENV)/installed-dev ## the same on 127.0.0.1:8001, built anew whenever a page changes
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001 --watch README.md --watch services --watch deploy $(ARGS)
+
+test-site: $(VENV)/installed-dev ## every page of the site in a Chromium: asks no other host, keeps nobody out (SCREENSHOTS=folder keeps pictures)
+	$(BIN)/python -m pytest -m "site or not site" tests/browser/test_site.py $(ARGS)
+
 dashboards: $(VENV)/installed-dev ## Grafana's dashboards, from the code
 	$(BIN)/python deploy/grafana/dashboards.py
 
@@ -177,6 +186,6 @@ dvc: $(VENV)/installed $(DVC)/installed ## rebuild what params.yaml names, from 
 clean: ## remove the environment and everything a run has left
 	git ls-files --error-unmatch dvc.lock >/dev/null 2>&1 || rm -f dvc.lock
 	rm -rf .dvc/cache .dvc/tmp data/demo.csv data/store data/registry data/evaluation
-	rm -rf $(VENV) $(FEAST) $(DVC) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FEAST) $(DVC) site .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site

@@ -8,7 +8,7 @@ import math
 import shutil
 import socket
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +20,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 import uvicorn
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from trending_inference.app import create_app
@@ -539,6 +540,22 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def serious() -> Callable[[Page], list[str]]:
+    """What axe finds that keeps somebody from using a page, with where it is."""
+
+    def look(page: Page) -> list[str]:
+        found: dict[str, Any] = Axe().run(page).response
+        return [
+            f"{each['id']}: {node['html'][:120]}"
+            for each in found["violations"]
+            if each["impact"] in ("serious", "critical")
+            for node in each["nodes"]
+        ]
+
+    return look
 
 
 @dataclass

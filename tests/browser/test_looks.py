@@ -4,11 +4,11 @@
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -26,6 +26,7 @@ PAGES = {
 THEMES = ("light", "dark")
 WIDTHS = (1280, 360)
 KEPT = os.environ.get("SCREENSHOTS")
+Serious = Callable[[Page], list[str]]
 
 
 def fits(page: Page, name: str) -> None:
@@ -38,20 +39,11 @@ def fits(page: Page, name: str) -> None:
             page.screenshot(path=Path(KEPT) / f"{name}-{width}.png", full_page=True)
 
 
-def serious(page: Page) -> list[str]:
-    """What axe finds that keeps somebody from using the page, with where it is."""
-    found: dict[str, Any] = Axe().run(page).response
-    return [
-        f"{each['id']}: {node['html'][:120]}"
-        for each in found["violations"]
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"]
-    ]
-
-
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_and_keeps_nobody_out(eyes: Any, name: str, theme: str) -> None:
+def test_a_page_fits_and_keeps_nobody_out(
+    eyes: Any, serious: Serious, name: str, theme: str
+) -> None:
     page = eyes.open(PAGES[name], theme=theme)
     expect(page.locator("[data-health]")).to_have_attribute("data-health", "ready")
     assert serious(page) == []
@@ -59,7 +51,7 @@ def test_a_page_fits_and_keeps_nobody_out(eyes: Any, name: str, theme: str) -> N
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_an_answered_page_fits_too(eyes: Any, theme: str) -> None:
+def test_an_answered_page_fits_too(eyes: Any, serious: Serious, theme: str) -> None:
     page = eyes.open(theme=theme)
     page.get_by_label("A plot, in a sentence or two").fill(
         "A detective on a night train falls in love with the woman he follows."
