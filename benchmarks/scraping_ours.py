@@ -31,6 +31,7 @@ from trending_scraper.scraping import Scraper
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.sources.base import FoundTitle, Source
 from trending_shared.clock import SystemClock
+from trending_shared.erasures import Erasures
 from trending_shared.events import RawReview, RawTitle, ReviewScraped, ScrapeJob, TitleScraped
 from trending_shared.logs import configure_logs
 from trending_shared.messages import first_message
@@ -123,6 +124,7 @@ async def crawl(way: str, base: str, pages: int, meter: Meter) -> None:
                     fetcher=fetcher,
                     raw_pages=RawPages(store),
                     fetches=Fetches(store),
+                    erasures=Erasures(store),
                     quotas=Quotas(store, clock=SystemClock()),
                     authors=Authors(b"of a benchmark: "),
                     metrics=ScraperMetrics(CollectorRegistry()),

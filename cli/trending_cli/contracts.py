@@ -18,6 +18,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from trending_shared.events import (
     EVENTS,
     DatasetRequested,
+    ErasureRequested,
     Event,
     ModelPromoted,
     RetrainingRequested,
@@ -54,7 +55,10 @@ class Party:
 
 OPERATORS = Party(
     "operators",
-    publishes=(ScrapeJob, DatasetRequested, RetrainingRequested, TrainingRequested, ModelPromoted),
+    publishes=(
+        *(ScrapeJob, DatasetRequested, RetrainingRequested, TrainingRequested, ModelPromoted),
+        ErasureRequested,
+    ),
 )  # people, through `trending` or any Kafka client
 
 

@@ -30,6 +30,7 @@ from trending_cli.doctor import doctor
 from trending_cli.house import end_on_sigterm, running_house
 from trending_cli.lineage import lineage
 from trending_cli.output import Exit, console, fail, print_json, tell
+from trending_cli.privacy import commands as privacy
 from trending_cli.processes import SERVICES
 from trending_cli.quality import commands as quality
 from trending_cli.replay import replay
@@ -97,6 +98,7 @@ app.add_typer(experiments.app, name="experiment")
 app.add_typer(quality.app, name="quality")
 app.add_typer(drift.app, name="drift")
 app.add_typer(audit.app, name="audit")
+app.add_typer(privacy.app, name="privacy")
 app.add_typer(retrain.app, name="retrain")
 app.add_typer(features.app, name="features")
 app.add_typer(keys.app, name="keys")

@@ -513,6 +513,27 @@ class Catalog:
         dialect = sqlite if self.engine.dialect.name == "sqlite" else postgresql
         return dialect.insert(table)
 
+    async def wipe(self) -> None:
+        """Leave nothing in the database's files of what was deleted.
+
+        PostgreSQL does so by itself, in its own time (autovacuum, and the end of its log's files).
+
+        Raises:
+            StoreUnavailable: the database didn't answer, or stayed in use.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return
+        try:
+            async with self.engine.connect() as connection:
+                whole = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                await whole.exec_driver_sql("VACUUM")
+                # Pages as they were lie in the log until it is cut.
+                [busy, *_] = (await whole.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+        except (DBAPIError, OSError) as error:
+            raise StoreUnavailable(f"the catalog: {error}") from error
+        if busy:
+            raise StoreUnavailable("the catalog is being read, and its log can't be cut")
+
     async def ping(self) -> bool:
         try:
             async with self.engine.connect() as connection:
@@ -580,4 +601,5 @@ def _configure_sqlite(connection: Any, _: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")  # readers don't wait for the writer
     cursor.execute("PRAGMA busy_timeout=30000")  # two services write; each waits for the other
     cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA secure_delete=ON")  # what is erased is no longer in the file
     cursor.close()

@@ -47,7 +47,7 @@ def compact(
         OSError: the table's storage didn't answer.
         DeltaError: it can't be read as a table.
     """
-    live = _live(table)
+    live = live_files(table)
     names = worth_merging({name: file["size_bytes"] for name, file in live.items()})
     if not names:
         return 0
@@ -62,12 +62,21 @@ def compact(
     size = files.get_file_info(merged).size
     while set(names) <= live.keys():
         replaced = {name: live[name] for name in names}
-        entry = _entry(merged, size, replaced, read_version=table.version(), now=now)
+        added = {
+            merged: {
+                "size_bytes": size,
+                "modification_time": int(now.timestamp() * 1000),
+                "num_records": sum(file["num_records"] for file in replaced.values()),
+            }
+        }
+        entry = entry_that_replaces(
+            replaced, added, operation="OPTIMIZE", version=table.version(), now=now
+        )
         if commit(table.version() + 1, entry):
             table.update_incremental()
             return len(names)
         table.update_incremental()
-        live = _live(table)
+        live = live_files(table)
     return 0  # the merged file is in no version; a vacuum deletes it
 
 
@@ -88,7 +97,7 @@ def worth_merging(sizes: Mapping[str, int]) -> list[str]:
     return small[:worth]
 
 
-def _live(table: DeltaTable) -> dict[str, File]:
+def live_files(table: DeltaTable) -> dict[str, File]:
     """What Delta tells of each file of the newest version; our tables aren't partitioned."""
     actions = table.get_add_actions()
     columns = ("size_bytes", "modification_time", "num_records")
@@ -97,38 +106,56 @@ def _live(table: DeltaTable) -> dict[str, File]:
     return dict(zip(actions.column("path").to_pylist(), files, strict=True))
 
 
-def _entry(
-    merged: str, size: int, replaced: Mapping[str, File], *, read_version: int, now: datetime
+def entry_that_replaces(
+    removed: Mapping[str, File],
+    added: Mapping[str, File],
+    *,
+    operation: str,
+    version: int,
+    now: datetime,
+    erasing: bool = False,
 ) -> bytes:
-    """The log's entry that replaces files by one of `size` bytes."""
+    """The log's entry after `version` that replaces files by others.
+
+    Args:
+        removed, added: by name, what `live_files` tells of a file.
+        erasing: whether there are rows that are in none of those added.
+    """
     milliseconds = int(now.timestamp() * 1000)
     info = {
         "timestamp": milliseconds,
-        "operation": "OPTIMIZE",
+        "operation": operation,
         "operationParameters": {},
-        "readVersion": read_version,
+        "readVersion": version,
         "isBlindAppend": False,
     }
-    added = {
-        "path": merged,
-        "partitionValues": {},
-        "size": size,
-        "modificationTime": milliseconds,
-        "dataChange": False,
-        "stats": json.dumps({"numRecords": sum(file["num_records"] for file in replaced.values())}),
-    }
-    removed = [
+    adds = [
+        {
+            "path": name,
+            "partitionValues": {},
+            "size": file["size_bytes"],
+            "modificationTime": file["modification_time"],
+            "dataChange": erasing,
+            "stats": json.dumps({"numRecords": file["num_records"]}),
+        }
+        for name, file in added.items()
+    ]
+    removes = [
         {
             "path": name,
             "deletionTimestamp": milliseconds,
-            "dataChange": False,
+            "dataChange": erasing,
             "extendedFileMetadata": True,
             "partitionValues": {},
             "size": file["size_bytes"],
         }
-        for name, file in replaced.items()
+        for name, file in removed.items()
     ]
-    actions = [{"commitInfo": info}, {"add": added}, *({"remove": file} for file in removed)]
+    actions = [
+        {"commitInfo": info},
+        *({"add": file} for file in adds),
+        *({"remove": file} for file in removes),
+    ]
     return "\n".join(json.dumps(action) for action in actions).encode()
 
 

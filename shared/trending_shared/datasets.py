@@ -37,6 +37,17 @@ class DatasetFile(BaseModel):
     """By which DVC names the file; datasets of before it was kept have none."""
 
 
+class ErasedRows(BaseModel):
+    """What a snapshot has lost since it was cut."""
+
+    model_config = ConfigDict(frozen=True)
+
+    erasure_id: str
+    titles: int
+    reviews: int
+    erased_at: AwareDatetime
+
+
 class DatasetManifest(BaseModel):
     """All that is known of a snapshot besides its rows."""
 
@@ -62,6 +73,8 @@ class DatasetManifest(BaseModel):
     requested_by: UUID
     """The event that led to it."""
     correlation_id: UUID
+    erased: tuple[ErasedRows, ...] = ()
+    """Its id stays that of the rows it was cut with; `rows` and `files` are what is left."""
 
     @property
     def key(self) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from trending_shared.errors import StoreUnavailable
 from trending_shared.features import text_hash
 
 log = structlog.get_logger()
@@ -114,11 +115,31 @@ class Embedder:
                 (self._most,),
             )
 
+    def forget(self, hashes: Sequence[str]) -> int:
+        """Keep nothing of these texts on this machine's disk; how many vectors went.
+
+        Raises:
+            StoreUnavailable: the file is in use by others, or damaged.
+        """
+        if not self._file.exists():
+            return 0
+        try:
+            with closing(self._connect()) as kept:
+                with kept:
+                    cursor = kept.executemany(
+                        "DELETE FROM vectors WHERE text_hash = ?", [(hash,) for hash in hashes]
+                    )
+                kept.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                return max(0, cursor.rowcount)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"{self._file.name}: {error}") from error
+
     def _connect(self) -> sqlite3.Connection:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         kept = sqlite3.connect(self._file, timeout=30)
         try:
             kept.execute("PRAGMA journal_mode = WAL")
+            kept.execute("PRAGMA secure_delete = ON")
             kept.execute(_SCHEMA)
         except sqlite3.Error:
             kept.close()

@@ -932,6 +932,48 @@ class RecordsDeleted(Event):
         return f"{self.what}:{self.before}"
 
 
+class ErasureRequested(Event):
+    """A person wants an author's reviews gone, or a page, and all that came of them.
+
+    What that is the store tells, by hashes; the services erase one after the other, from the
+    scraper on, so that nothing comes again from what lies before them.
+    """
+
+    topic: ClassVar[str] = "erasures-requested"
+    erasure_id: str = Field(description="`erasures/<id>/request.json` in the store says the rest")
+    kind: Literal["author", "page"]
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return self.erasure_id
+
+
+class RecordsErased(Event):
+    """A service holds nothing any more of what an erasure names."""
+
+    topic: ClassVar[str] = "records-erased"
+    erasure_id: str
+    service: str
+    counts: dict[str, int] = Field(
+        description="what was there to erase, by place; less where a killed process had begun"
+    )
+    datasets: tuple[str, ...] = Field(
+        default=(), description="ids of all snapshots that have lost rows by this erasure"
+    )
+    models: tuple[str, ...] = Field(
+        default=(), description="`<name>:<version>` of those that were trained on one of them"
+    )
+
+    @property
+    def key(self) -> str:
+        return self.erasure_id
+
+    @property
+    def natural_key(self) -> str:
+        return f"{self.erasure_id}:{self.service}"
+
+
 EVENTS: tuple[type[Event], ...] = (
     ScrapeJob,
     TitleScraped,
@@ -964,4 +1006,6 @@ EVENTS: tuple[type[Event], ...] = (
     DriftReported,
     ServiceConfigured,
     RecordsDeleted,
+    ErasureRequested,
+    RecordsErased,
 )

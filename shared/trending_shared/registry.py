@@ -220,6 +220,29 @@ class ModelRegistry:
             raise ModelNotFound(f"{manifest.name} {manifest.version}: its {name} was changed")
         return data
 
+    def replace_file(self, manifest: Manifest, name: str, data: bytes) -> None:
+        """Put another file beside the graph, because something was erased from it.
+
+        Whoever is killed in here goes on with `finish_replacing`.
+        """
+        folder = f"models/{manifest.name}/{manifest.version}"
+        self._store.put(f"{folder}/{name}.new", data)
+        files = {**manifest.files, name: hash_file(data)}
+        renewed = manifest.model_copy(update={"files": files})
+        self._store.put(f"{folder}/manifest.json", renewed.model_dump_json(indent=1).encode())
+        self.finish_replacing(renewed, name)
+
+    def finish_replacing(self, manifest: Manifest, name: str) -> None:
+        """Make a file the one that the manifest tells of already, if it was about to be."""
+        folder = f"models/{manifest.name}/{manifest.version}"
+        try:
+            data = self._store.get(f"{folder}/{name}.new")
+        except ObjectMissing:
+            return
+        if hash_file(data) == manifest.files.get(name):
+            self._store.put(f"{folder}/{name}", data)
+        self._store.delete(f"{folder}/{name}.new")
+
     def tokenizer(self, manifest: Manifest) -> bytes | None:
         """What a graph that reads tokens reads them with; raises as `file` does."""
         return self.file(manifest, TOKENIZER) if TOKENIZER in manifest.files else None

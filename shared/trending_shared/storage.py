@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -147,6 +148,16 @@ class ObjectStore:
         """All keys below a prefix (a whole path segment), sorted."""
         with _translated(prefix):
             return sorted(item["path"] for page in self._store.list(prefix) for item in page)
+
+    def written_before(self, prefix: str, moment: datetime) -> list[str]:
+        """Keys below a prefix of what was last written before a moment, sorted."""
+        with _translated(prefix):
+            return sorted(
+                item["path"]
+                for page in self._store.list(prefix)
+                for item in page
+                if item["last_modified"] < moment
+            )
 
     def delete(self, key: str) -> None:
         """Remove an object; a missing one is fine."""

@@ -17,7 +17,7 @@ Source: Delta transaction protocol, "Transaction Identifiers", "Add File and Rem
 
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -239,18 +239,33 @@ class Follower:
 
     After a restart or a rebalance the next `new_rows` reads what others appended meanwhile, so no
     state has to be handed over. A compaction adds files but no rows (`dataChange` is false), so
-    after the first time the commits are read, not the list of files.
+    after the first time the commits are read, not the list of files. Once rows were erased, whoever
+    they were read by has to forget all, and reads what is left.
+
+    Args:
+        forget: called before all rows are read once more.
     """
 
-    def __init__(self, table: OffsetTable, columns: Sequence[str]) -> None:
+    def __init__(
+        self,
+        table: OffsetTable,
+        columns: Sequence[str],
+        *,
+        forget: Callable[[], None] = lambda: None,
+    ) -> None:
         self._table = table
         self._columns = list(columns)
+        self._forget = forget
         self._version: int | None = None
 
     @property
     def version(self) -> int:
         """The table's version up to which rows were read; 0 before the first time."""
         return self._version or 0
+
+    def start_over(self) -> None:
+        """Read all rows the next time."""
+        self._version = None
 
     def new_rows(self) -> pa.Table:
         """The rows appended since the last call, columns as asked for; at first all rows.
@@ -275,8 +290,9 @@ class Follower:
         try:
             try:
                 yield from self._read(files, self._appended(table, files))
-            except FileNotFoundError:
+            except (FileNotFoundError, _RowsErased):
                 log.info("follower_starts_over", table=self._table.uri, version=self._version)
+                self._forget()
                 yield from self._read(files, _live_files(table))
         except OSError as error:
             raise StoreUnavailable(f"table {self._table.uri}: {in_short(error)}") from error
@@ -303,10 +319,16 @@ def _live_files(table: DeltaTable) -> list[str]:
     return [uri.rsplit("/", 1)[-1] for uri in table.file_uris()]  # our tables aren't partitioned
 
 
+class _RowsErased(Exception):
+    """A commit took rows away."""
+
+
 def _appended_files(files: PyFileSystem, version: int) -> list[str]:
     """The files that a commit added, unless it only moved rows that were there."""
     with files.open_input_stream(log_entry(version)) as stream:
         actions = [json.loads(line) for line in stream.read().splitlines()]
+    if any(action["remove"]["dataChange"] for action in actions if "remove" in action):
+        raise _RowsErased
     added = [action["add"] for action in actions if "add" in action]
     return [unquote(file["path"]) for file in added if file["dataChange"]]
 

@@ -10,14 +10,17 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from trending_cleaner.cleaner import Cleaner
+from trending_cleaner.erasing import Eraser
 from trending_cleaner.metrics import CleanerMetrics
 from trending_cleaner.pages import PAGES, Pages
 from trending_cleaner.schemas import FACTS, MERGED, REJECTS, REVIEWS, SIGNALS, TITLES
 from trending_cleaner.validation import Limits
 from trending_shared.clock import FrozenClock
+from trending_shared.erasures import Erasures
 from trending_shared.errors import StoreUnavailable
 from trending_shared.events import TitleMerged, TitleScraped
 from trending_shared.messages import Message, Position
+from trending_shared.storage import ObjectStore
 from trending_shared.tables import OffsetTable
 
 SCHEMAS = {
@@ -52,6 +55,7 @@ class House:
     tables: dict[str, FragileTable] = field(init=False)
     cleaner: Cleaner = field(init=False)
     pages: Pages = field(init=False)
+    eraser: Eraser = field(init=False)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -65,13 +69,23 @@ class House:
         }
         self.cleaner = Cleaner(
             **self.tables,
+            erasures=Erasures(ObjectStore.at(self.url)),
             metrics=CleanerMetrics(self.registry),
             limits=self.limits,
             clock=FrozenClock(datetime(2026, 11, 20, 12, tzinfo=UTC)),
             code_version="1.2.3",
         )
+        self.eraser = Eraser(
+            self.url,
+            cleaner=self.cleaner,
+            clock=FrozenClock(datetime(2026, 11, 20, 12, tzinfo=UTC)),
+        )
         pages = FragileTable(self.url, "pages", schema=PAGES, owner="cleaner")
-        self.pages = Pages(pages, metrics=CleanerMetrics(CollectorRegistry()))
+        self.pages = Pages(
+            pages,
+            erasures=Erasures(ObjectStore.at(self.url)),
+            metrics=CleanerMetrics(CollectorRegistry()),
+        )
 
     def take_titles(self, messages: Sequence[Message[TitleScraped]]) -> list[Message[Any]]:
         """What the titles of a batch lead to, one by one: without what they are merged to."""

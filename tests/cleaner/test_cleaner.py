@@ -321,7 +321,7 @@ async def test_a_broker_that_dies_between_append_and_publish_loses_and_doubles_n
 
     def a_consumer() -> Consumer:
         consumer = Consumer(service="cleaner", publisher=publisher, registry=CollectorRegistry())
-        register_handlers(consumer, house.cleaner, house.pages)
+        register_handlers(consumer, house.cleaner, house.pages, house.eraser)
         return consumer
 
     publisher.down = True
@@ -466,7 +466,7 @@ async def test_a_bad_record_is_parked_by_name_and_counted_and_its_neighbours_are
 ) -> None:
     publisher, registry = CollectingPublisher(), CollectorRegistry()
     consumer = Consumer(service="cleaner", publisher=publisher, registry=registry)
-    register_handlers(consumer, house.cleaner, house.pages)
+    register_handlers(consumer, house.cleaner, house.pages, house.eraser)
     records = [a_record(a_title(name, offset=n)) for n, name in enumerate(["a", "bad", "b"])]
     records[1] = replace(
         records[1],

@@ -11,6 +11,7 @@ from trending_shared.events import (
     PageFetched,
     PageUnchanged,
     RecordRejected,
+    RecordsErased,
     ReviewCleaned,
     ReviewScraped,
     ServiceConfigured,
@@ -32,18 +33,18 @@ def test_the_cleaner_says_what_travels_in_and_out(tmp_path: Path) -> None:
     assert app.consumer.service == "cleaner"
     assert set(app.consumer.consumes) == {
         *(TitleScraped, ReviewScraped, FactsScraped, SignalScraped),
-        *(PageFetched, PageUnchanged),
+        *(PageFetched, PageUnchanged, RecordsErased),
     }
     assert set(app.produces) == {
         ServiceConfigured,
-        *(TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, RecordRejected),
+        *(TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, RecordRejected, RecordsErased),
     }
 
 
 def test_two_cleaners_live_side_by_side_and_building_them_writes_nothing(tmp_path: Path) -> None:
     create_app(settings(tmp_path))
     create_app(settings(tmp_path))
-    assert list(tmp_path.iterdir()) == []
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
 def test_the_cleaner_listens_where_the_others_expect_it() -> None:

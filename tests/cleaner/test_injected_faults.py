@@ -256,7 +256,7 @@ async def test_every_fault_is_caught_by_name_and_no_other_record_is_touched(hous
     consumer = Consumer(
         service="cleaner", publisher=publisher, registry=registry, dead_letter_limit=1000
     )
-    register_handlers(consumer, house.cleaner, house.pages)
+    register_handlers(consumer, house.cleaner, house.pages, house.eraser)
     for start in range(0, RECORDS, BATCH):
         await consumer.deliver(records[start : start + BATCH])
 

@@ -8,8 +8,10 @@ from prometheus_client import CollectorRegistry
 
 from trending_cleaner.metrics import CleanerMetrics
 from trending_cleaner.pages import PAGES, Pages
+from trending_shared.erasures import Erasures
 from trending_shared.events import PageFetched, PageUnchanged
 from trending_shared.messages import Message, Position
+from trending_shared.storage import ObjectStore
 from trending_shared.tables import OffsetTable
 from trending_shared.testing.builders import a_page
 
@@ -19,7 +21,11 @@ SEEN = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 def test_pages_are_kept_once_with_what_it_takes_to_read_them_anew(tmp_path: Path) -> None:
     table = OffsetTable(tmp_path.as_uri(), "pages", schema=PAGES, owner="cleaner")
-    pages = Pages(table, metrics=CleanerMetrics(CollectorRegistry()))
+    pages = Pages(
+        table,
+        erasures=Erasures(ObjectStore.at(tmp_path.as_uri())),
+        metrics=CleanerMetrics(CollectorRegistry()),
+    )
     job, story = uuid4(), uuid4()
     fetched = PageFetched(source="demo", url=URL, kind="detail", page=a_page(), charset="utf-8")
     unchanged = PageUnchanged(source="demo", url=URL, kind="detail", page=a_page(), seen_at=SEEN)

@@ -27,6 +27,7 @@ from trending_scraper.raw_pages import RawPages
 from trending_scraper.scraping import Scraper
 from trending_scraper.testing import FETCHED_AT, CannedFetcher, a_source
 from trending_shared.clock import FrozenClock
+from trending_shared.erasures import Erasures
 from trending_shared.events import (
     PageFetched,
     PageUnchanged,
@@ -91,6 +92,7 @@ class Walk:
             fetcher=CannedFetcher({f"{SITE}/titles/{name}": page for name, page in pages.items()}),
             raw_pages=RawPages(store),
             fetches=Fetches(store),
+            erasures=Erasures(store),
             quotas=Quotas(store, clock=FrozenClock(FETCHED_AT)),
             authors=self._key,
             metrics=ScraperMetrics(CollectorRegistry()),

@@ -34,6 +34,7 @@ from trending_scraper.scraping import Scraper
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.testing import CannedFetcher, MisbehavingSite, answer
 from trending_shared.clock import SystemClock
+from trending_shared.erasures import Erasures
 from trending_shared.events import PageFetched, ReviewScraped, ScrapeJob, TitleScraped
 from trending_shared.messages import Message, Position, decode, first_message
 from trending_shared.publishing import KafkaPublisher
@@ -109,6 +110,7 @@ async def crawl_in_peace(
         fetcher=CannedFetcher(pages),
         raw_pages=RawPages(store),
         fetches=Fetches(store),
+        erasures=Erasures(store),
         quotas=Quotas(store, clock=SystemClock()),
         authors=Authors(b"a key of this test"),
         metrics=ScraperMetrics(CollectorRegistry()),

@@ -29,6 +29,7 @@ from trending_featurizer.trend_keeping import TrendKeeper
 from trending_shared.catalog import Catalog
 from trending_shared.clock import FrozenClock
 from trending_shared.embeddings import VECTORS, Embedder
+from trending_shared.erasures import Erasures
 from trending_shared.events import ReviewScraped, TitleCleaned, TitleScraped
 from trending_shared.messages import Position
 from trending_shared.settings import CommonSettings
@@ -81,6 +82,7 @@ async def fill(home: Path) -> None:
             metrics=metrics,
         ),
         snapshot_titles=10**9,
+        erasures=Erasures(ObjectStore.at(common.store)),
         metrics=metrics,
     )
     await featurizer.on_reviews_cleaned([delivered(review) for review in reviews])

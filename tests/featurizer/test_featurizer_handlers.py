@@ -16,14 +16,14 @@ from trending_featurizer.datasets import Datasets
 from trending_featurizer.entries import Entries
 from trending_featurizer.feature_table import FeatureTable
 from trending_featurizer.featurizing import FEATURES, TITLE
-from trending_featurizer.handlers import Featurizer, register_handlers
+from trending_featurizer.handlers import Featurizer
 from trending_featurizer.metrics import FeaturizerMetrics
 from trending_featurizer.settings import FeaturizerSettings
 from trending_featurizer.trend_keeping import TrendKeeper
 from trending_shared.catalog import Catalog, reviews, titles, trends
 from trending_shared.clock import FrozenClock
-from trending_shared.delivery import Consumer
 from trending_shared.embeddings import VECTORS, Embedder
+from trending_shared.erasures import Erasures
 from trending_shared.errors import StoreUnavailable
 from trending_shared.events import (
     DatasetPublished,
@@ -31,6 +31,7 @@ from trending_shared.events import (
     DayCount,
     FeaturesComputed,
     RecordsDeleted,
+    RecordsErased,
     ReviewCleaned,
     ServiceConfigured,
     SignalCleaned,
@@ -50,7 +51,7 @@ from trending_shared.testing import (
 )
 from trending_shared.testing.encoding import HashEncoder
 
-EVENTS = (TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, DatasetRequested)
+EVENTS = (TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, DatasetRequested, RecordsErased)
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
@@ -92,6 +93,7 @@ def started(
                 metrics=metrics,
             ),
             snapshot_titles=5,
+            erasures=Erasures(ObjectStore.at(url)),
             metrics=metrics,
         )
 
@@ -307,21 +309,16 @@ async def test_what_was_written_before_the_table_failed_is_not_doubled_by_the_re
     assert (len(features_in(url)), await count(catalog, titles)) == (1, 1)
 
 
-def test_every_event_has_its_handler(featurizer: Featurizer) -> None:
-    consumer = Consumer(
-        service="featurizer", publisher=CollectingPublisher(), registry=CollectorRegistry()
-    )
-    register_handlers(consumer, featurizer)
-    assert consumer.consumes == EVENTS
-
-
 async def test_the_app_is_built_without_loading_or_connecting(tmp_path: Path) -> None:
     def load() -> HashEncoder:
         raise AssertionError("too early")
 
     app = create_app(FeaturizerSettings(trending_home=tmp_path), load=load)
     assert app.consumer.consumes == EVENTS
-    assert app.produces == (FeaturesComputed, DatasetPublished, RecordsDeleted, ServiceConfigured)
+    assert app.produces == (
+        *(FeaturesComputed, DatasetPublished, RecordsDeleted, RecordsErased),
+        ServiceConfigured,
+    )
     assert app.consumer.batch_size == 256
 
 

@@ -18,6 +18,7 @@ from trending_scraper.settings import ScraperSettings
 from trending_scraper.sources.base import PageRequest, Source
 from trending_scraper.testing import FETCHED_AT, CannedFetcher, a_source
 from trending_shared.clock import FrozenClock
+from trending_shared.erasures import Erasures
 from trending_shared.errors import ObjectMissing
 from trending_shared.events import ScrapeJob, TitleScraped
 from trending_shared.imports import HOST, PartDamaged, keep_part, part_job
@@ -50,6 +51,7 @@ async def test_a_part_becomes_titles_that_lead_back_to_its_rows(store: ObjectSto
         fetcher=a_fetcher(store),
         raw_pages=RawPages(store),
         fetches=Fetches(store),
+        erasures=Erasures(store),
         quotas=Quotas(store, clock=FrozenClock(FETCHED_AT)),
         authors=Authors(b"a key of this test"),
         metrics=ScraperMetrics(CollectorRegistry()),

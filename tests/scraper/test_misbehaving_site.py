@@ -34,6 +34,7 @@ from trending_scraper.testing import (
     stay_silent,
 )
 from trending_shared.clock import FrozenClock
+from trending_shared.erasures import Erasures
 from trending_shared.errors import TrendingError, Unavailable
 from trending_shared.events import PageUnchanged, ScrapeJob
 from trending_shared.storage import ObjectStore
@@ -173,6 +174,7 @@ async def test_a_site_that_misbehaves_is_asked_no_more_than_it_should_be(
             fetcher=fetcher,
             raw_pages=RawPages(store),
             fetches=Fetches(store),
+            erasures=Erasures(store),
             quotas=Quotas(store, clock=clock),
             authors=Authors(b"a key of this test"),
             metrics=ScraperMetrics(CollectorRegistry()),

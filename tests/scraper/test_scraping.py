@@ -15,6 +15,7 @@ from trending_demo.catalogue import demo_catalogue
 from trending_demo.pages import Pages
 from trending_scraper.addresses import AddressForbidden, Guard
 from trending_scraper.authors import Authors
+from trending_scraper.erasing import Eraser
 from trending_scraper.fetches import Fetch, Fetches
 from trending_scraper.fetching import Fetcher, HttpFetcher, PageRefused
 from trending_scraper.handlers import register_handlers
@@ -42,6 +43,7 @@ from trending_scraper.testing import (
 )
 from trending_shared.clock import FrozenClock
 from trending_shared.delivery import Consumer
+from trending_shared.erasures import Erasures
 from trending_shared.errors import (
     Declined,
     Rejected,
@@ -93,6 +95,7 @@ class House:
             fetcher=fetcher,
             raw_pages=RawPages(self.store),
             fetches=Fetches(self.store),
+            erasures=Erasures(self.store),
             quotas=Quotas(self.store, clock=clock or FrozenClock(FETCHED_AT)),
             authors=Authors(b"a key of this test"),
             metrics=ScraperMetrics(self.registry),
@@ -446,7 +449,7 @@ async def test_a_list_full_of_links_we_may_not_follow_or_that_lead_nowhere_halts
     house = house_at()
     publisher, registry = CollectingPublisher(), CollectorRegistry()
     consumer = Consumer(service="scraper", publisher=publisher, registry=registry)
-    register_handlers(consumer, house.scraper, at_once=8)
+    register_handlers(consumer, house.scraper, Eraser(house.store), at_once=8)
     links = await house.does(ScrapeJob(source="demo", url=site.url("/titles?page=1")))
     jobs = [
         Record(n, link.body(), link.headers(source="scraper", code_version="1", now=FETCHED_AT))

@@ -22,6 +22,7 @@ from trending_shared.events import (
     ModelPromoted,
     ModelRefused,
     ModelRegistered,
+    RecordsErased,
     ServiceConfigured,
     TrainingRequested,
 )
@@ -31,6 +32,7 @@ from trending_shared.testing import CollectingPublisher
 from trending_shared.testing.collecting import Collector
 from trending_shared.tracing import OFF, Tracing
 from trending_trainer.app import create_app
+from trending_trainer.erasing import Eraser
 from trending_trainer.handlers import register_handlers
 from trending_trainer.metrics import TrainerMetrics
 from trending_trainer.runs import Attempt, Outcome, Request, RunDamaged, Runs
@@ -433,7 +435,7 @@ async def test_a_request_that_comes_twice_opens_one_run_and_wakes_the_supervisor
 ) -> None:
     supervisor = house.supervisor(DIES)
     consumer = Consumer(service="trainer", publisher=house.publisher, registry=CollectorRegistry())
-    register_handlers(consumer, house.runs, supervisor)
+    register_handlers(consumer, house.runs, supervisor, Eraser(house.store))
     message = first_message(ASKED)
     await consumer.deliver([a_record(message, 0)])
     assert supervisor.woken == 1
@@ -446,7 +448,7 @@ async def test_a_request_that_comes_twice_opens_one_run_and_wakes_the_supervisor
 async def test_a_request_that_comes_after_its_run_opens_nothing(house: House) -> None:
     supervisor = house.supervisor(ENDS, outcome=PROMOTION.model_dump_json())
     consumer = Consumer(service="trainer", publisher=house.publisher, registry=CollectorRegistry())
-    register_handlers(consumer, house.runs, supervisor)
+    register_handlers(consumer, house.runs, supervisor, Eraser(house.store))
     message = first_message(ASKED)
     await consumer.deliver([a_record(message, 0)])
     await supervisor.advance(*house.runs.open())
@@ -457,6 +459,6 @@ async def test_a_request_that_comes_after_its_run_opens_nothing(house: House) ->
 
 async def test_the_app_is_built_without_connecting(tmp_path: Path) -> None:
     app = create_app(TrainerSettings(trending_home=tmp_path))
-    assert app.consumer.consumes == (TrainingRequested,)
-    produces = (ModelRegistered, ModelPromoted, ModelApproved, ModelRefused, ServiceConfigured)
-    assert app.produces == produces
+    assert app.consumer.consumes == (TrainingRequested, RecordsErased)
+    produces = (ModelRegistered, ModelPromoted, ModelApproved, ModelRefused)
+    assert app.produces == (*produces, RecordsErased, ServiceConfigured)

@@ -3,6 +3,7 @@
 import asyncio
 
 from trending_cleaner.cleaner import Cleaner
+from trending_cleaner.erasing import Eraser
 from trending_cleaner.handlers import register_handlers
 from trending_cleaner.metrics import CleanerMetrics
 from trending_cleaner.pages import PAGES, Pages
@@ -10,15 +11,18 @@ from trending_cleaner.schemas import TABLES, TITLES
 from trending_cleaner.settings import CleanerSettings
 from trending_cleaner.validation import Limits
 from trending_shared.clock import Clock
+from trending_shared.erasures import Erasures
 from trending_shared.errors import StoreUnavailable
 from trending_shared.events import (
     RecordRejected,
+    RecordsErased,
     ReviewCleaned,
     SignalCleaned,
     TitleCleaned,
     TitleMerged,
 )
 from trending_shared.settings import read_settings
+from trending_shared.storage import ObjectStore
 from trending_shared.tables import OffsetTable
 from trending_shared.worker import Base, WorkerApp, worker_app
 
@@ -36,9 +40,12 @@ def create_app(settings: CleanerSettings | None = None) -> WorkerApp:
         code_version=settings.code_version,
     )
     pages = Pages(
-        OffsetTable(settings.store, "pages", schema=PAGES, owner="cleaner"), metrics=metrics
+        OffsetTable(settings.store, "pages", schema=PAGES, owner="cleaner"),
+        erasures=Erasures(ObjectStore.at(settings.store)),
+        metrics=metrics,
     )
-    register_handlers(base.consumer, cleaner, pages)
+    eraser = Eraser(settings.store, cleaner=cleaner, clock=base.clock)
+    register_handlers(base.consumer, cleaner, pages, eraser)
     # Opened once more: the cleaner uses its own in another thread.
     titles = OffsetTable(settings.store, "titles", schema=TITLES, owner="cleaner")
 
@@ -51,7 +58,10 @@ def create_app(settings: CleanerSettings | None = None) -> WorkerApp:
 
     return worker_app(
         base,
-        produces=(TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, RecordRejected),
+        produces=(
+            *(TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, RecordRejected),
+            RecordsErased,
+        ),
         ready={"tables": tables_answer},
     )
 
@@ -64,4 +74,11 @@ def create_cleaner(
         name: OffsetTable(store, name, schema=schema, owner="cleaner")
         for name, schema in TABLES.items()
     }
-    return Cleaner(**tables, metrics=metrics, limits=limits, clock=clock, code_version=code_version)
+    return Cleaner(
+        **tables,
+        erasures=Erasures(ObjectStore.at(store)),
+        metrics=metrics,
+        limits=limits,
+        clock=clock,
+        code_version=code_version,
+    )

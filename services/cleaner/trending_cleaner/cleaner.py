@@ -31,6 +31,7 @@ from trending_cleaner.near_duplicates import KnownReviews
 from trending_cleaner.schemas import Cleaned, Row, reject_row, row_of
 from trending_cleaner.validation import Fitness, Limits, Outcome
 from trending_shared.clock import Clock
+from trending_shared.erasures import Erasures
 from trending_shared.errors import Rejected
 from trending_shared.events import (
     FactsScraped,
@@ -88,12 +89,14 @@ class Cleaner:
         signals: OffsetTable,
         rejects: OffsetTable,
         merged: OffsetTable,
+        erasures: Erasures,
         metrics: CleanerMetrics,
         limits: Limits,
         clock: Clock,
         code_version: str,
     ) -> None:
         self._rejects = rejects
+        self._erasures = erasures
         self._metrics = metrics
         self._clock = clock
         self._code_version = code_version
@@ -164,7 +167,11 @@ class Cleaner:
     def _take(
         self, messages: Sequence[Message[S]], lane: Lane[S]
     ) -> tuple[list[Message[Any]], list[tuple[Message[S], str]]]:
-        """What a batch leads to, and the id that each accepted record has."""
+        """What a batch leads to, and the id that each accepted record has.
+
+        What tells of an erased page, or is by an erased author, leads to nothing.
+        """
+        messages = self._not_erased(messages, lane)
         draft = lane.known.draft()
         now = self._clock.now()
         rows: list[Placed] = []
@@ -213,6 +220,20 @@ class Cleaner:
         if verdict is Verdict.AGAIN:
             return cleaned, None
         return cleaned, row_of(message, cleaned, code_version=self._code_version)
+
+    def _not_erased(self, messages: Sequence[Message[S]], lane: Lane[S]) -> list[Message[S]]:
+        self._erasures.read()
+        left = [
+            message
+            for message in messages
+            if not self._erasures.erased(message.event.page.url, _author(message.event))
+        ]
+        self._metrics.left_out.labels(lane.record).inc(len(messages) - len(left))
+        return left
+
+    def say_merged(self, told: Sequence[tuple[Message[Any], str]]) -> list[Message[TitleMerged]]:
+        """What has to be said of titles of which something was erased; see `Identities.update`."""
+        return self._identities.update(told)
 
     def _compare(self, message: Message[Any], review: ReviewCleaned, verdict: Verdict) -> None:
         """Refuse a review that repeats another one; one that is in the table stays there."""
@@ -293,6 +314,10 @@ def _rejected(scraped: S, record: Record, error: Rejected) -> RecordRejected:
         reason=error.reason,
         detail=str(error),
     )
+
+
+def _author(scraped: S) -> str | None:
+    return scraped.review.author_hash if isinstance(scraped, ReviewScraped) else None
 
 
 def _id(cleaned: Cleaned) -> str:

@@ -240,18 +240,38 @@ class KnownVersions:
     def __init__(
         self, table: OffsetTable, rejects: OffsetTable, *, record: Record, id: str
     ) -> None:
-        self.history = History()
         self._record = record
-        self._rows = Follower(table, [id, "content_hash", "event_id", "fetched_at"])
-        self._rejects = Follower(
-            rejects, ["record", id, "reason", "event_id", "fetched_at", "rejected_at"]
+        self._rows = Follower(
+            table, [id, "content_hash", "event_id", "fetched_at"], forget=self._forget
         )
-        self._rejected = Recent()
+        self._rejects = Follower(
+            rejects,
+            ["record", id, "reason", "event_id", "fetched_at", "rejected_at"],
+            forget=self._forget,
+        )
+        self._forget()
 
     def __len__(self) -> int:
         return len(self.history)
 
+    def _forget(self) -> None:
+        """Rows were erased; what is left is learned anew, of both tables."""
+        self.history = History()
+        self._rejected = Recent()
+        self._rows.start_over()
+        self._rejects.start_over()
+        self._forgetful = True
+
     def draft(self) -> Draft:
+        self._forgetful = False
+        self._read()
+        if self._forgetful:  # in between, and so perhaps out of order
+            self._forget()
+            self._read()
+        draft = self.history.draft()
+        return Draft(draft.judge, self._rejected, verdict=draft.verdict)
+
+    def _read(self) -> None:
         # A duplicate is rejected after its content is in the table. Read in this order, no
         # duplicate is known without it.
         for record, record_id, reason, event_id, at, _ in _rows(self._rejects, by="rejected_at"):
@@ -262,8 +282,6 @@ class KnownVersions:
         for record_id, content_hash, event_id, at in _rows(self._rows):
             version = Version(at, int(content_hash, 16), _short(event_id))
             self.history.learn(record_id, version)
-        draft = self.history.draft()
-        return Draft(draft.judge, self._rejected, verdict=draft.verdict)
 
 
 class KnownEvents:
@@ -271,6 +289,7 @@ class KnownEvents:
 
     def __init__(self, table: OffsetTable, rejects: OffsetTable, *, record: Record) -> None:
         self._record = record
+        # Events that have lost their rows may stay here: none of them comes again.
         self._rows = Follower(table, ["event_id", "fetched_at"])
         self._rejects = Follower(rejects, ["record", "event_id", "rejected_at"])
         self._taken = Recent()

@@ -60,9 +60,11 @@ class KnownTitles:
         # An empty name is a file in the folder for temporary ones, deleted when it is closed.
         self._db = sqlite3.connect("", check_same_thread=False)
         self._db.executescript("PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;" + _SCHEMA)
-        self._titles = Follower(titles, [*_TELLING, "plot"])
-        self._facts = Follower(facts, _TELLING)
-        self._merged = Follower(merged, _SAID)
+        self._titles = Follower(
+            titles, [*_TELLING, "plot"], forget=lambda: self._forget_tellings(described=1)
+        )
+        self._facts = Follower(facts, _TELLING, forget=lambda: self._forget_tellings(described=0))
+        self._merged = Follower(merged, _SAID, forget=self._forget_said)
         self._looked_up: dict[str, list[Row]] = {}
         self.resolution = 0
 
@@ -169,6 +171,15 @@ class KnownTitles:
         return self._db.execute(query, values).fetchall()
 
     # ------------------------------------------------------------ what is learned
+
+    def _forget_tellings(self, *, described: int) -> None:
+        with self._db:
+            for table in ("tellings", "ids"):
+                self._db.execute(f"DELETE FROM {table} WHERE described = ?", (described,))
+
+    def _forget_said(self) -> None:
+        with self._db:
+            self._db.executescript("DELETE FROM said; DELETE FROM members;")
 
     def _learn_tellings(self, rows: Sequence[Row], described: int) -> None:
         with self._db:

@@ -5,6 +5,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 class CleanerMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.left_out = Counter(
+            "trending_cleaner_erased_total",
+            "Records left out as their author or page was erased; a rise means they come again",
+            ["record"],
+            registry=registry,
+        )
         self.cleaned = Counter(
             "trending_cleaner_cleaned_total",
             "Records that became an event; a fall means that sources changed or the scraper stands",

@@ -108,9 +108,15 @@ class KnownReviews:
         self._db = sqlite3.connect("", check_same_thread=False)
         self._db.executescript("PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;" + _SCHEMA)
         self._reviews = Follower(
-            reviews, ["review_id", "title_id", "source", "author_hash", "fetched_at", "text"]
+            reviews,
+            ["review_id", "title_id", "source", "author_hash", "fetched_at", "text"],
+            forget=lambda: self._forget("reviews", "bands"),
         )
-        self._rejects = Follower(rejects, ["record", "reason", "event_id", "detail"])
+        self._rejects = Follower(
+            rejects,
+            ["record", "reason", "event_id", "detail"],
+            forget=lambda: self._forget("refused"),
+        )
 
     def read(self) -> None:
         """Learn what was appended since, by whomever; forget what was only added.
@@ -150,6 +156,10 @@ class KnownReviews:
             if share >= ALIKE:
                 raise NearDuplicateReview(f"{share:.0%} of its phrases are those of {other[0]}")
         self._add(row, sketch)
+
+    def _forget(self, *tables: str) -> None:
+        for table in tables:
+            self._db.execute(f"DELETE FROM {table}")
 
     def _candidates(self, sketch: Sketch) -> list[tuple[Any, ...]]:
         columns = "review_id, title_id, source, author, fetched_at, whole, phrases"

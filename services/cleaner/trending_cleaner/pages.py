@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from trending_cleaner.metrics import CleanerMetrics
+from trending_shared.erasures import Erasures
 from trending_shared.events import PageFetched, PageUnchanged
 from trending_shared.messages import Message
 from trending_shared.tables import OffsetTable
@@ -40,8 +41,9 @@ PAGES = pa.schema(
 class Pages:
     """Keeps a row for each page; both handlers raise `StoreUnavailable`, and lead to nothing."""
 
-    def __init__(self, table: OffsetTable, *, metrics: CleanerMetrics) -> None:
+    def __init__(self, table: OffsetTable, *, erasures: Erasures, metrics: CleanerMetrics) -> None:
         self._table = table
+        self._erasures = erasures
         self._metrics = metrics
 
     def on_pages_fetched(self, messages: Sequence[Message[PageFetched]]) -> list[Message[Any]]:
@@ -57,8 +59,11 @@ class Pages:
     def _append(
         self, told: Iterable[tuple[Message[PageFetched | PageUnchanged], Mapping[str, Any]]]
     ) -> list[Message[Any]]:
+        self._erasures.read()
         rows = []
         for message, own in told:
+            if self._erasures.erased(message.event.url, message.event.page.url):
+                continue
             position, event = message.position, message.event
             assert position is not None, "a delivered message has a position"
             row = {

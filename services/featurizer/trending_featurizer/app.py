@@ -9,6 +9,7 @@ import structlog
 
 from trending_featurizer.datasets import Datasets
 from trending_featurizer.entries import Entries
+from trending_featurizer.erasing import Eraser
 from trending_featurizer.feature_table import FeatureTable
 from trending_featurizer.handlers import Featurizer, register_handlers
 from trending_featurizer.metrics import FeaturizerMetrics
@@ -17,7 +18,13 @@ from trending_featurizer.trend_keeping import TrendKeeper
 from trending_shared.catalog import Catalog
 from trending_shared.embeddings import VECTORS, Embedder, Encoder
 from trending_shared.encoder import SentenceEncoder
-from trending_shared.events import DatasetPublished, FeaturesComputed, RecordsDeleted
+from trending_shared.erasures import Erasures
+from trending_shared.events import (
+    DatasetPublished,
+    FeaturesComputed,
+    RecordsDeleted,
+    RecordsErased,
+)
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
 from trending_shared.tables import table_uri
@@ -46,23 +53,36 @@ def create_app(
         most=settings.remembered_texts,
         tell=metrics.count_embeddings,
     )
+    entries = Entries(catalog, metrics)
+    store = ObjectStore.at(settings.store)
+    datasets = Datasets(
+        store,
+        titles=table_uri(settings.store, "titles"),
+        reviews=table_uri(settings.store, "reviews"),
+        code_version=settings.code_version,
+        clock=base.clock,
+        metrics=metrics,
+    )
     featurizer = Featurizer(
         embedder=embedder,
         features=FeatureTable(settings.store),
-        entries=Entries(catalog, metrics),
+        entries=entries,
         trends=trends,
-        datasets=Datasets(
-            ObjectStore.at(settings.store),
-            titles=table_uri(settings.store, "titles"),
-            reviews=table_uri(settings.store, "reviews"),
-            code_version=settings.code_version,
-            clock=base.clock,
-            metrics=metrics,
-        ),
+        datasets=datasets,
         snapshot_titles=settings.snapshot_titles,
+        erasures=Erasures(store),
         metrics=metrics,
     )
-    register_handlers(base.consumer, featurizer)
+    eraser = Eraser(
+        settings.store,
+        entries=entries,
+        trends=trends,
+        datasets=datasets,
+        embedder=embedder,
+        catalog=catalog,
+        clock=base.clock,
+    )
+    register_handlers(base.consumer, featurizer, eraser)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -80,7 +100,7 @@ def create_app(
 
     return worker_app(
         base,
-        produces=(FeaturesComputed, DatasetPublished, RecordsDeleted),
+        produces=(FeaturesComputed, DatasetPublished, RecordsDeleted, RecordsErased),
         ready={"catalog": catalog.ping},
         lifespan=lifespan,
     )

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from trending_shared.erasures import Erasure
 from trending_shared.features import LIBRARY, RECIPE, text_hash
 
 _TEXTS = pa.list_(pa.string())
@@ -98,6 +99,30 @@ def hash_rows(rows: pa.Table) -> str:
         line = json.dumps(list(row.values()), ensure_ascii=False, separators=(",", ":"))
         digest.update(f"\n{line}".encode())
     return digest.hexdigest()[:16]
+
+
+def without_erased(rows: pa.Table, erasure: Erasure) -> tuple[pa.Table, int, int]:
+    """`ROWS` without titles of an erased page, and without erased reviews.
+
+    Returns:
+        What is left, and how many titles and how many reviews of others went.
+    """
+    kept, reviews = [], 0
+    for row in rows.to_pylist():
+        if erasure.names(row["page_url"], row["event_id"]):
+            continue
+        pairs = zip(row["review_ids"], row["reviews"], strict=True)
+        left = [(id, text) for id, text in pairs if not erasure.names(id)]
+        if len(left) < len(row["reviews"]):
+            reviews += len(row["reviews"]) - len(left)
+            row |= {
+                "n_reviews": len(left),
+                "reviews": [text for _, text in left],
+                "review_ids": [id for id, _ in left],
+            }
+        kept.append(row)
+    # The columns are those that the snapshot was cut with.
+    return pa.Table.from_pylist(kept, schema=rows.schema), rows.num_rows - len(kept), reviews
 
 
 def describe_rows(rows: pa.Table) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from trending_featurizer.dataset_rows import (
     hash_rows,
     join_rows,
     to_parquet,
+    without_erased,
 )
 from trending_featurizer.metrics import FeaturizerMetrics
 from trending_shared.clock import Clock
@@ -24,10 +25,13 @@ from trending_shared.datasets import (
     DatasetDamaged,
     DatasetFile,
     DatasetManifest,
+    ErasedRows,
     list_datasets,
+    read_dataset,
     read_manifest,
     rows_key,
 )
+from trending_shared.erasures import Erasure
 from trending_shared.errors import StoreUnavailable, Unavailable
 from trending_shared.events import DatasetPublished
 from trending_shared.features import RECIPE
@@ -128,6 +132,62 @@ class Datasets:
         self._metrics.snapshot_rows.set(manifest.rows)
         log.info("dataset_cut", dataset_id=dataset_id, titles=manifest.rows, new=new)
         return manifest
+
+    def erase(self, erasure: Erasure) -> tuple[list[str], int]:
+        """Erase rows of all snapshots: titles of an erased page, and reviews of those that stay.
+
+        What is left is written beside what was there and the manifest then says where, so a
+        snapshot is whole at any time, and what is erased from it once more is nothing.
+
+        Returns:
+            The ids of all that have lost rows by this erasure, and how many rows and reviews went
+            this time.
+        """
+        lost, gone = [], 0
+        for dataset_id in list_datasets(self._store):
+            manifest = read_manifest(self._store, dataset_id)
+            rows = read_dataset(self._store, manifest)
+            left, titles, reviews = without_erased(rows, erasure)
+            if titles or reviews:
+                self._replace_rows(manifest, left, erasure, titles, reviews)
+                self._manifests.pop(dataset_id, None)
+                gone += titles + reviews
+            # What a killed process left beside.
+            kept = {file.key for file in read_manifest(self._store, dataset_id).files}
+            for key in self._store.keys(f"datasets/{dataset_id}"):
+                if key.endswith(".parquet") and key not in kept:
+                    self._store.delete(key)
+            known = read_manifest(self._store, dataset_id).erased
+            if any(one.erasure_id == erasure.erasure_id for one in known):
+                lost.append(dataset_id)
+        return lost, gone
+
+    def _replace_rows(
+        self,
+        manifest: DatasetManifest,
+        left: pa.Table,
+        erasure: Erasure,
+        titles: int,
+        reviews: int,
+    ) -> None:
+        data = to_parquet(left)
+        digest = hashlib.sha256(data).hexdigest()
+        key = rows_key(manifest.dataset_id).replace(".parquet", f"-{digest[:8]}.parquet")
+        self._store.put(key, data)
+        erased = ErasedRows(
+            erasure_id=erasure.erasure_id,
+            titles=titles,
+            reviews=reviews,
+            erased_at=self._clock.now(),
+        )
+        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        changed = {
+            "files": (DatasetFile(key=key, sha256=digest, bytes=len(data), md5=md5),),
+            "erased": (*manifest.erased, erased),
+            **describe_rows(left),
+        }
+        renewed = manifest.model_copy(update=changed)
+        self._store.put(manifest.key, renewed.model_dump_json(indent=1).encode())
 
     def _store_rows(self, dataset_id: str, rows: pa.Table) -> DatasetFile:
         key, data = rows_key(dataset_id), to_parquet(rows)

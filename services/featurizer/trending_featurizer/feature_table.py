@@ -18,8 +18,10 @@ class FeatureTable:
 
     def __init__(self, url: str) -> None:
         self._table = OffsetTable(url, "features", schema=FEATURES, owner="featurizer")
-        self._follower = Follower(self._table, ["event_id", "content_hash"])
         self._known: set[int] = set()
+        self._follower = Follower(
+            self._table, ["event_id", "content_hash"], forget=self._known.clear
+        )
 
     def append(self, rows: Sequence[tuple[Position, Row]]) -> int:
         """Append the rows that aren't in the table yet.

@@ -2,21 +2,24 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from trending_featurizer.datasets import Datasets
 from trending_featurizer.entries import Entries
+from trending_featurizer.erasing import Eraser
 from trending_featurizer.feature_table import FeatureTable, Row
 from trending_featurizer.featurizing import featurize, titles_table
 from trending_featurizer.metrics import FeaturizerMetrics
 from trending_featurizer.trend_keeping import TrendKeeper
 from trending_shared.delivery import Consumer
 from trending_shared.embeddings import Embedder
+from trending_shared.erasures import Erasures
 from trending_shared.events import (
     DatasetPublished,
     DatasetRequested,
     FeaturesComputed,
     Lack,
+    RecordsErased,
     ReviewCleaned,
     SignalCleaned,
     TitleCleaned,
@@ -25,13 +28,16 @@ from trending_shared.events import (
 )
 from trending_shared.messages import Message, Position
 
+C = TypeVar("C", TitleCleaned, ReviewCleaned, SignalCleaned)
 
-def register_handlers(consumer: Consumer, featurizer: "Featurizer") -> None:
+
+def register_handlers(consumer: Consumer, featurizer: "Featurizer", eraser: Eraser) -> None:
     consumer.on(TitleCleaned, featurizer.on_titles_cleaned)
     consumer.on(ReviewCleaned, featurizer.on_reviews_cleaned)
     consumer.on(SignalCleaned, featurizer.on_signals_cleaned)
     consumer.on(TitleMerged, featurizer.on_titles_merged)
     consumer.on_each(DatasetRequested, featurizer.on_dataset_requested)
+    consumer.on_each(RecordsErased, eraser.on_records_erased)
 
 
 class Featurizer:
@@ -46,6 +52,7 @@ class Featurizer:
         trends: TrendKeeper,
         datasets: Datasets,
         snapshot_titles: int,
+        erasures: Erasures,
         metrics: FeaturizerMetrics,
     ) -> None:
         self._embedder = embedder
@@ -54,11 +61,15 @@ class Featurizer:
         self._trends = trends
         self._datasets = datasets
         self._snapshot_titles = snapshot_titles
+        self._erasures = erasures
         self._metrics = metrics
 
     async def on_titles_cleaned(
         self, messages: Sequence[Message[TitleCleaned]]
     ) -> list[Message[Any]]:
+        messages = await asyncio.to_thread(self._not_erased, messages)
+        if not messages:
+            return []
         titles = [message.event for message in messages]
         rows = await asyncio.to_thread(self._featurize, messages)
         await self._entries.write_titles(titles, [row["text_hash"] for row in rows])
@@ -74,12 +85,14 @@ class Featurizer:
         return [*computed, *await self._cut_if_due(messages)]
 
     async def on_reviews_cleaned(self, messages: Sequence[Message[ReviewCleaned]]) -> None:
+        messages = await asyncio.to_thread(self._not_erased, messages)
         reviews = [message.event for message in messages]
         await self._entries.write_reviews(reviews)
         await self._trends.measure([review.title_id for review in reviews], self._trends.today())
         self._metrics.reviews.inc(len(reviews))
 
     async def on_signals_cleaned(self, messages: Sequence[Message[SignalCleaned]]) -> None:
+        messages = await asyncio.to_thread(self._not_erased, messages)
         titles = await self._entries.write_signals([message.event for message in messages])
         await self._trends.measure(titles, self._trends.today())
         self._metrics.signals.inc(len(messages))
@@ -92,6 +105,17 @@ class Featurizer:
         self, message: Message[DatasetRequested]
     ) -> list[Message[DatasetPublished]]:
         return [await asyncio.to_thread(self._datasets.answer, message)]
+
+    def _not_erased(self, messages: Sequence[Message[C]]) -> list[Message[C]]:
+        """What is neither by an erased author nor from an erased page."""
+        self._erasures.read()
+        return [
+            message
+            for message in messages
+            if not self._erasures.erased(
+                message.event.page.url, getattr(message.event, "author_hash", None)
+            )
+        ]
 
     def _featurize(self, messages: Sequence[Message[TitleCleaned]]) -> list[Row]:
         with self._metrics.seconds.time():

@@ -8,6 +8,7 @@ from datetime import timedelta
 from trending_monitor.auditing import Auditor
 from trending_monitor.conductor import Conductor
 from trending_monitor.deciding import Decider
+from trending_monitor.erasing import Eraser
 from trending_monitor.handlers import register_handlers
 from trending_monitor.metrics import MonitorMetrics
 from trending_monitor.monitoring import Monitor
@@ -26,6 +27,7 @@ from trending_shared.events import (
     ModelPromoted,
     QualityEstimated,
     RecordsDeleted,
+    RecordsErased,
     RetrainingDecided,
     RetrainingRequested,
     TrainingRequested,
@@ -87,7 +89,8 @@ def create_app(settings: MonitorSettings | None = None) -> WorkerApp:
         records=settings.records_kept,
     )
     auditor = Auditor(store, metrics=metrics, clock=base.clock, every=settings.audit_every)
-    register_handlers(base.consumer, monitor, decider, conductor, auditor)
+    eraser = Eraser(catalog, store)
+    register_handlers(base.consumer, monitor, decider, conductor, auditor, eraser)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -109,7 +112,7 @@ def create_app(settings: MonitorSettings | None = None) -> WorkerApp:
         produces=(
             *(DriftDetected, QualityEstimated, DriftReported, RecordsDeleted),
             *(RetrainingRequested, RetrainingDecided, DatasetRequested, TrainingRequested),
-            *(ExperimentChanged, ModelPromoted),
+            *(ExperimentChanged, ModelPromoted, RecordsErased),
         ),
         ready={"catalog": catalog.ping},
         lifespan=lifespan,

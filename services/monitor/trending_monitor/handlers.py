@@ -1,14 +1,18 @@
 """What the monitor does when something happens."""
 
+from typing import Any
+
 from trending_monitor.auditing import Auditor
 from trending_monitor.conductor import Conductor
 from trending_monitor.deciding import Decider
+from trending_monitor.erasing import Eraser
 from trending_monitor.monitoring import Monitor
 from trending_shared.delivery import Consumer
 from trending_shared.events import (
     DatasetPublished,
     DriftDetected,
     DriftReported,
+    ErasureRequested,
     FeaturesComputed,
     GenresCorrected,
     InsightServed,
@@ -19,6 +23,7 @@ from trending_shared.events import (
     PredictionServed,
     QualityEstimated,
     RecordsDeleted,
+    RecordsErased,
     RetrainingDecided,
     RetrainingRequested,
     ServiceConfigured,
@@ -34,6 +39,7 @@ def register_handlers(
     decider: Decider,
     conductor: Conductor,
     auditor: Auditor,
+    eraser: Eraser,
 ) -> None:
     async def on_model_promoted(message: Message[ModelPromoted]) -> None:
         await decider.on_model_promoted(message)
@@ -46,6 +52,10 @@ def register_handlers(
     async def on_model_refused(message: Message[ModelRefused]) -> None:
         await auditor.enter([message])
         await decider.on_model_refused(message)
+
+    async def on_records_erased(message: Message[RecordsErased]) -> list[Message[Any]]:
+        await auditor.enter([message])
+        return await eraser.on_records_erased(message)
 
     consumer.on(PredictionServed, monitor.on_predictions_served)
     consumer.on(GenresCorrected, monitor.on_genres_corrected)
@@ -61,5 +71,9 @@ def register_handlers(
     consumer.on_each(RetrainingRequested, decider.on_retraining_requested)
     consumer.on_each(ModelRegistered, decider.on_model_registered)
     consumer.on_each(ModelRefused, on_model_refused)
-    for kind in (RecordsDeleted, RetrainingDecided, ServiceConfigured, TrainingRequested):
+    consumer.on_each(RecordsErased, on_records_erased)
+    for kind in (
+        *(ErasureRequested, RecordsDeleted, RetrainingDecided),
+        *(ServiceConfigured, TrainingRequested),
+    ):
         consumer.on(kind, auditor.enter)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from trending_scraper.adapters import configured_sources
 from trending_scraper.addresses import Guard
 from trending_scraper.authors import Authors, author_keys
+from trending_scraper.erasing import Eraser
 from trending_scraper.fetches import Fetches
 from trending_scraper.fetching import HttpFetcher
 from trending_scraper.handlers import register_handlers
@@ -19,11 +20,13 @@ from trending_scraper.scheduling import KafkaLedger, Scheduler, recurring_jobs
 from trending_scraper.scraping import Scraper
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.sources.base import Source
+from trending_shared.erasures import Erasures
 from trending_shared.errors import SettingInvalid
 from trending_shared.events import (
     FactsScraped,
     PageFetched,
     PageUnchanged,
+    RecordsErased,
     ReviewScraped,
     ScrapeJob,
     SignalScraped,
@@ -59,9 +62,10 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
         fetches=Fetches(store),
         quotas=Quotas(store, clock=base.clock),
         authors=Authors(*hash_keys(settings)),
+        erasures=Erasures(store),
         metrics=ScraperMetrics(base.registry),
     )
-    register_handlers(base.consumer, scraper, at_once=settings.at_once)
+    register_handlers(base.consumer, scraper, Eraser(store), at_once=settings.at_once)
 
     recurring = recurring_jobs(sources) if settings.schedules else []
     scheduler = Scheduler(
@@ -80,7 +84,7 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
         base,
         produces=(
             *(TitleScraped, ReviewScraped, FactsScraped, SignalScraped),
-            *(PageFetched, PageUnchanged, ScrapeJob),
+            *(PageFetched, PageUnchanged, ScrapeJob, RecordsErased),
         ),
         topics=(SCHEDULES,) if recurring else (),
         lifespan=lifespan,

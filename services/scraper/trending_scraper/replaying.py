@@ -26,6 +26,7 @@ from trending_scraper.scraping import Scraper, UnknownSource
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.sources.base import FetchedPage, PageRequest, Source
 from trending_shared.clock import SystemClock
+from trending_shared.erasures import Erasures
 from trending_shared.errors import ObjectMissing, Rejected, SettingInvalid
 from trending_shared.events import ScrapeJob
 from trending_shared.logs import configure_logs
@@ -81,6 +82,7 @@ class Replay:
         self._sources = sources
         self._store = store
         self._authors = authors
+        self._erasures = Erasures(store)
         self._quotas = Quotas(store, clock=SystemClock())  # nothing is fetched, and none is taken
         self._metrics = ScraperMetrics(CollectorRegistry())
 
@@ -97,6 +99,7 @@ class Replay:
                 fetches=OneFetch(self._store, kept),
                 quotas=self._quotas,
                 authors=self._authors,
+                erasures=self._erasures,
                 metrics=self._metrics,
             )
             messages = await scraper.on_scrape_job(

@@ -11,8 +11,9 @@ from trending_scraper.fetches import Fetch, Fetches
 from trending_scraper.fetching import Fetcher, Known
 from trending_scraper.metrics import ScraperMetrics
 from trending_scraper.quotas import Quotas
-from trending_scraper.raw_pages import RawPages
+from trending_scraper.raw_pages import RawPages, place
 from trending_scraper.sources.base import Extracted, FetchedPage, FoundReview, FoundTitle, Source
+from trending_shared.erasures import Erasures
 from trending_shared.errors import ObjectMissing, Rejected, TrendingError
 from trending_shared.events import (
     Event,
@@ -57,6 +58,7 @@ class Scraper:
         fetches: Fetches,
         quotas: Quotas,
         authors: Authors,
+        erasures: Erasures,
         metrics: ScraperMetrics,
     ) -> None:
         self._sources: Mapping[str, Source] = {source.name: source for source in sources}
@@ -65,10 +67,14 @@ class Scraper:
         self._fetches = fetches
         self._quotas = quotas
         self._authors = authors
+        self._erasures = erasures
         self._metrics = metrics
 
     async def on_scrape_job(self, message: Message[ScrapeJob]) -> list[Message[Any]]:
         """Fetch a page, keep its bytes, and tell what it says, or that it hasn't changed.
+
+        A page that was erased isn't fetched. One that shows a review by an author who was is told
+        without it, and its bytes aren't kept.
 
         Raises:
             Rejected: the page can never be had or read; the leaf says why.
@@ -90,6 +96,10 @@ class Scraper:
     async def _scrape(self, source: Source, message: Message[ScrapeJob]) -> list[Message[Any]]:
         job = message.event
         request = source.plan(job)
+        await asyncio.to_thread(self._erasures.read)
+        if self._erasures.erased(job.url, request.url):
+            self._metrics.pages.labels(source.name, "erased").inc()
+            return []
         last, kept = await asyncio.to_thread(self._look_back, message)
         if kept is None:
             limit = source.entry.daily_limit
@@ -101,11 +111,14 @@ class Scraper:
                 request, hosts=source.hosts, known=known if request.conditional else None
             )
             self._metrics.fetched(source.name, fetched)
+            if self._erasures.erased(fetched.url):  # where redirects ended
+                self._metrics.pages.labels(source.name, "erased").inc()
+                return []
             if last and not fetched.modified:
                 return [message.leads_to(self._unchanged(job, last.page, fetched))]
         else:
             fetched = kept
-        page, found = await asyncio.to_thread(self._read, source, job, fetched)
+        page, found, is_kept = await asyncio.to_thread(self._read, source, job, fetched)
         check_count(found, source.entry.max_records)
         told = [message.leads_to(event) for event in self._events(source, job, page, found)]
         kept_page = PageFetched(
@@ -118,7 +131,7 @@ class Scraper:
         )
         following: list[Message[Any]] = [message.leads_to(kept_page), *told]
         check_sizes(following, page_bytes=len(fetched.body))
-        if kept is None:
+        if kept is None and is_kept:
             # Last of all, so that a page is only taken as known if there was nothing wrong with it.
             fetch = Fetch.of(message.id, job, page, fetched)
             await asyncio.to_thread(self._fetches.keep, job, fetch)
@@ -154,11 +167,30 @@ class Scraper:
             seen_at=fetched.fetched_at,
         )
 
-    def _read(self, source: Source, job: ScrapeJob, fetched: FetchedPage) -> tuple[Page, Extracted]:
-        """Keep and parse a page; blocks, so it runs in a thread."""
-        digest, key = self._raw_pages.keep(fetched.body)
+    def _read(
+        self, source: Source, job: ScrapeJob, fetched: FetchedPage
+    ) -> tuple[Page, Extracted, bool]:
+        """Parse a page, and keep its bytes unless there is an erased author on it.
+
+        Blocks, so it runs in a thread.
+        """
+        keeps = not self._erasures.authors
+        if keeps:  # also the bytes of a page that can't be read
+            self._raw_pages.keep(fetched.body)
+        found = source.extract(job, fetched)
+        if not keeps:
+            told = (*found.titles, *found.facts)
+            keeps = not any(self._is_erased(source, one) for title in told for one in title.reviews)
+            if keeps:
+                self._raw_pages.keep(fetched.body)
+        digest, key = place(fetched.body)
         page = Page(url=fetched.url, hash=digest, key=key, fetched_at=fetched.fetched_at)
-        return page, source.extract(job, fetched)
+        return page, found, keeps
+
+    def _is_erased(self, source: Source, found: FoundReview) -> bool:
+        if not self._erasures.authors or not found.author:
+            return False
+        return self._erasures.erased(*self._authors.hashes(source.name, found.author))
 
     def _events(
         self, source: Source, job: ScrapeJob, page: Page, found: Extracted
@@ -178,10 +210,14 @@ class Scraper:
                 counts=signal.counts,
                 **origin,
             )
-        yield from following_jobs(job, found)
+        for following in following_jobs(job, found):
+            if not self._erasures.erased(following.url):
+                yield following
 
     def _reviews(self, source: Source, page: Page, title: FoundTitle) -> Iterator[ReviewScraped]:
         for position, found in enumerate(title.reviews):
+            if self._is_erased(source, found):
+                continue
             yield ReviewScraped(
                 source=source.name,
                 source_id=title.source_id,

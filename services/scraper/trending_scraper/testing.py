@@ -21,6 +21,7 @@ from trending_scraper.scraping import Scraper
 from trending_scraper.settings import ScraperSettings
 from trending_scraper.sources.base import FetchedPage, PageRequest, Source
 from trending_shared.clock import FrozenClock
+from trending_shared.erasures import Erasures
 from trending_shared.errors import Rejected
 from trending_shared.events import Event, ScrapeJob
 from trending_shared.sources import read_catalogue
@@ -205,6 +206,7 @@ class Crawl:
             fetcher=fetcher,
             raw_pages=RawPages(store),
             fetches=Fetches(store),
+            erasures=Erasures(store),
             quotas=Quotas(store, clock=FrozenClock(FETCHED_AT)),
             authors=Authors(b"a key of this test"),
             metrics=ScraperMetrics(CollectorRegistry()),

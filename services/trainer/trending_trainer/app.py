@@ -3,11 +3,18 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from trending_shared.events import ModelApproved, ModelPromoted, ModelRefused, ModelRegistered
+from trending_shared.events import (
+    ModelApproved,
+    ModelPromoted,
+    ModelRefused,
+    ModelRegistered,
+    RecordsErased,
+)
 from trending_shared.registry import ModelRegistry
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
 from trending_shared.worker import Base, WorkerApp, worker_app
+from trending_trainer.erasing import Eraser
 from trending_trainer.following import Follower
 from trending_trainer.handlers import register_handlers
 from trending_trainer.metrics import TrainerMetrics
@@ -37,7 +44,7 @@ def create_app(settings: TrainerSettings | None = None) -> WorkerApp:
         clock=base.clock,
         home=settings.home,
     )
-    register_handlers(base.consumer, runs, supervisor)
+    register_handlers(base.consumer, runs, supervisor, Eraser(store))
 
     @asynccontextmanager
     async def working() -> AsyncIterator[None]:
@@ -46,6 +53,6 @@ def create_app(settings: TrainerSettings | None = None) -> WorkerApp:
 
     return worker_app(
         base,
-        produces=(ModelRegistered, ModelPromoted, ModelApproved, ModelRefused),
+        produces=(ModelRegistered, ModelPromoted, ModelApproved, ModelRefused, RecordsErased),
         lifespan=working,
     )

@@ -38,6 +38,7 @@ from trending_scraper.sources.base import (
 )
 from trending_scraper.testing import FETCHED_AT, CannedFetcher, a_source
 from trending_shared.clock import FrozenClock
+from trending_shared.erasures import Erasures
 from trending_shared.errors import Rejected
 from trending_shared.events import EVENTS, ScrapeJob
 from trending_shared.messages import Message
@@ -78,6 +79,7 @@ class Case:
             ),
             raw_pages=RawPages(store),
             fetches=Fetches(store),
+            erasures=Erasures(store),
             quotas=Quotas(store, clock=FrozenClock(FETCHED_AT)),
             authors=Authors(b"a key of this test"),
             metrics=ScraperMetrics(CollectorRegistry()),
