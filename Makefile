@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt --overrides overrides.txt
 MANIFESTS := constraints.txt overrides.txt packages.txt pyproject.toml $(wildcard */pyproject.toml services/*/pyproject.toml)
-CODE := shared services cli demo pipeline tests benchmarks docs notebooks/execute.py deploy/feast deploy/grafana
+CODE := shared services cli demo pipeline tests benchmarks docs notebooks/execute.py deploy/docker deploy/feast deploy/grafana
 FEAST := deploy/feast/.venv
 DVC := deploy/dvc/.venv
 FEATURES ?= $(or $(TRENDING_HOME),.trending)/features
@@ -137,8 +137,9 @@ fmt: $(VENV)/installed-dev ## format the code
 fmt-check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check $(CODE)
 
-lint: $(VENV)/installed-dev ## ruff
+lint: $(VENV)/installed-dev ## ruff, and hadolint for the Dockerfile
 	$(BIN)/ruff check $(CODE)
+	$(BIN)/hadolint deploy/docker/service.Dockerfile
 
 types: $(VENV)/installed-dev ## mypy, strict
 	$(BIN)/mypy

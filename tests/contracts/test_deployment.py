@@ -1,6 +1,8 @@
 """The compose file, the image recipe and Feast's files against the code they belong to."""
 
+import json
 import re
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -100,10 +102,47 @@ def test_the_container_and_the_embedded_broker_are_the_same_kafka() -> None:
 
 def test_the_image_is_pinned_and_has_no_root() -> None:
     recipe = (ROOT / "deploy/docker/service.Dockerfile").read_text()
-    bases = re.findall(r"^FROM (\S+)", recipe, re.MULTILINE)
-    assert bases
-    assert all(re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", base) for base in bases)
-    assert re.findall(r"^USER (\S+)", recipe, re.MULTILINE) == ["trending"]
+    [base] = re.findall(r"^ARG BASE=(\S+)", recipe, re.MULTILINE)
+    assert re.fullmatch(r"debian:bookworm-\d{8}-slim", base)
+    stages = re.findall(r"^FROM (\S+)(?: AS (\w+))?$", recipe, re.MULTILINE)
+    assert {source for source, _ in stages} <= {"${BASE}", *(name for _, name in stages)}
+    assert stages[-1] == ("python", "")  # without what was needed to build
+    assert re.findall(r"^USER (\S+)", recipe, re.MULTILINE) == ["10001:10001"]
+
+
+def test_a_bill_of_materials_has_the_packages_that_debian_has_installed(tmp_path: Path) -> None:
+    done, bill = bill_of_materials(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [(each["name"], each["purl"]) for each in bill["components"]] == [
+        ("structlog", "pkg:pypi/structlog@26.1.0"),
+        ("libssl3", "pkg:deb/debian/libssl3@3.0.22-1~deb12u2?arch=amd64"),
+    ]
+
+
+def test_a_bill_of_materials_that_its_schema_refuses_is_not_written(tmp_path: Path) -> None:
+    done, bill = bill_of_materials(tmp_path, unheard_of=True)
+    assert done.returncode == 1
+    assert "isn't CycloneDX 1.6" in done.stderr
+    assert bill == {}
+
+
+def bill_of_materials(
+    folder: Path, **more: bool
+) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """What becomes of an environment with one package on a Debian with one, and one removed."""
+    package = {"type": "library", "name": "structlog", "purl": "pkg:pypi/structlog@26.1.0"}
+    bom = {"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [package], **more}
+    (folder / "bom.json").write_text(json.dumps(bom))
+    (folder / "status").write_text(
+        "Package: libssl3\nStatus: install ok installed\nArchitecture: amd64\n"
+        "Version: 3.0.22-1~deb12u2\nDescription: one\n more\n\n"
+        "Package: nano\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 7.2-1\n"
+    )
+    files = [folder / name for name in ("bom.json", "status", "result.json")]
+    done = subprocess.run(
+        [sys.executable, ROOT / "deploy/docker/sbom.py", *files], capture_output=True, text=True
+    )
+    return done, json.loads(files[2].read_text()) if files[2].exists() else {}
 
 
 def test_what_feast_runs_imports_nothing_of_ours() -> None:
