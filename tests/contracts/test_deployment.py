@@ -16,7 +16,7 @@ from trending_cli.features import TITLE_FEATURES, TITLE_TRENDS
 from trending_cli.kafka_distribution import kafka_version
 from trending_cli.processes import SERVICES
 from trending_monitor.openlineage import OpenLineageSettings
-from trending_shared.settings import KafkaSettings, variable_name
+from trending_shared.settings import CommonSettings, KafkaSettings, variable_name
 
 ROOT = Path(__file__).parents[2]
 FEAST = ROOT / "deploy" / "feast"
@@ -27,8 +27,46 @@ CONTAINERS: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
 def test_there_is_one_container_a_service_besides_kafka_the_demo_site_and_who_looks_on() -> None:
     assert set(CONTAINERS) == {
         *(*SERVICES, "kafka", "site", "lineage"),
-        *("prometheus", "grafana", "jaeger"),
+        *("prometheus", "grafana", "jaeger", "s3", "postgres"),
     }
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_container_is_healthy_or_not_by_its_own_check_or_by_that_of_our_recipe(name: str) -> None:
+    container = CONTAINERS[name]
+    ours = {each["image"] for each in CONTAINERS.values() if "build" in each}
+    assert "test" in container.get("healthcheck", {}) or container["image"] in ours
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_an_image_is_made_here_or_has_a_version(name: str) -> None:
+    image = CONTAINERS[name]["image"]
+    assert image.startswith("trending-") or re.fullmatch(r"[\w/]+:v?\d+(\.\d+)+(-alpine)?", image)
+
+
+def test_services_wait_for_what_keeps_their_data_where_that_is_on() -> None:
+    for name in (*SERVICES, "lineage"):
+        waits = CONTAINERS[name]["depends_on"]
+        assert {needed["condition"] for needed in waits.values()} == {"service_healthy"}
+        optional = {needed for needed, how in waits.items() if not how.get("required", True)}
+        assert optional == {"s3", "postgres"} == set(waits) - {"kafka"}
+        assert all(CONTAINERS[needed]["profiles"] == [needed] for needed in optional)
+
+
+def test_what_has_data_kept_elsewhere_names_settings_profiles_and_ports_that_there_are() -> None:
+    lines = (ROOT / "deploy/docker/elsewhere.env").read_text().splitlines()
+    given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    ours = {name for name in given if not name.startswith(("AWS_", "COMPOSE_", "POSTGRES_"))}
+    assert ours <= {variable_name(CommonSettings, field) for field in CommonSettings.model_fields}
+    assert given["COMPOSE_PROFILES"].split(",") == ["s3", "postgres"]
+    for address in (given["AWS_ENDPOINT_URL"], given["CATALOG_URL"]):
+        found = re.search(r"(?://|@)(s3|postgres):(\d+)", address)
+        assert found
+        assert CONTAINERS[found[1]]["ports"] == [f"127.0.0.1:{found[2]}:{found[2]}"]
+    bucket = given["STORE_URL"].removeprefix("s3://").split("/")[0]
+    assert f"s3:/buckets/{bucket}" in CONTAINERS["s3"]["volumes"]
+    secret = {given[name] for name in given if "SECRET" in name or "PASSWORD" in name}
+    assert secret == {"CHANGE-ME"}
 
 
 def test_lineage_is_told_if_asked_for_and_set_by_what_its_process_reads() -> None:
@@ -41,7 +79,9 @@ def test_lineage_is_told_if_asked_for_and_set_by_what_its_process_reads() -> Non
         for cls in (OpenLineageSettings, KafkaSettings)
         for field in cls.model_fields
     }
-    assert set(container["environment"]) <= known
+    assert set(container["environment"]) - {"PORT"} <= known
+    # The image is another service's, and checks itself where PORT says.
+    assert container["environment"]["PORT"] == container["environment"]["OPENLINEAGE_PORT"]
 
 
 @pytest.mark.parametrize("name", ["prometheus", "grafana"])
