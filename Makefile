@@ -184,9 +184,15 @@ dvc: $(VENV)/installed $(DVC)/installed ## rebuild what params.yaml names, from 
 	$(DVC)/bin/dvc repro $(ARGS)
 	$(BIN)/python -m pipeline.verify_dvc
 
+images: $(VENV)/installed ## build all images and weigh them, with Docker or else buildah (ARGS="cleaner --afresh")
+	$(BIN)/python deploy/docker/images.py build $(ARGS)
+
+images-test: $(VENV)/installed ## and start each, confined, and lead a job through them to a prediction
+	$(BIN)/python deploy/docker/images.py test $(ARGS)
+
 clean: ## remove the environment and everything a run has left
 	git ls-files --error-unmatch dvc.lock >/dev/null 2>&1 || rm -f dvc.lock
 	rm -rf .dvc/cache .dvc/tmp data/demo.csv data/store data/registry data/evaluation
 	rm -rf $(VENV) $(FEAST) $(DVC) site .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site images images-test

@@ -1,9 +1,11 @@
 """The compose file, the image recipe and Feast's files against the code they belong to."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,13 @@ def test_the_image_is_pinned_and_has_no_root() -> None:
     assert re.findall(r"^USER (\S+)", recipe, re.MULTILINE) == ["10001:10001"]
 
 
+def test_each_image_has_a_budget() -> None:
+    budgets = tomllib.loads((ROOT / "deploy/docker/budgets.toml").read_text())
+    built = {name for name, each in CONTAINERS.items() if "build" in each}
+    assert {name.partition("[")[0] for name in budgets} == built
+    assert built <= set(budgets)
+
+
 def test_a_bill_of_materials_has_the_packages_that_debian_has_installed(tmp_path: Path) -> None:
     done, bill = bill_of_materials(tmp_path)
     assert done.returncode == 0, done.stderr
@@ -183,6 +192,17 @@ def bill_of_materials(
         [sys.executable, ROOT / "deploy/docker/sbom.py", *files], capture_output=True, text=True
     )
     return done, json.loads(files[2].read_text()) if files[2].exists() else {}
+
+
+def test_who_has_nothing_to_build_images_with_is_told_what_to_install(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "deploy/docker/images.py", "build", "cleaner"],
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 4
+    assert "apt-get install buildah debootstrap" in " ".join(done.stderr.split())
 
 
 def test_what_feast_runs_imports_nothing_of_ours() -> None:
