@@ -1,10 +1,14 @@
 """What all tests have: an environment and a home of their own, and a real Kafka on request."""
 
 import asyncio
+import io
+import json
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +20,18 @@ from tests.postgres import Postgres, PostgresMissing, postgres
 from trending_cli.embedded_kafka import EmbeddedKafka
 from trending_cli.testing import KafkaUnderTest, kafka_under_test
 from trending_shared.catalog import Catalog
+from trending_shared.logs import configure_logs
 from trending_shared.testing.collecting import Collector, collector
+from trending_shared.testing.filter_patterns import matches, value_of
 
 GIVEN = dict(os.environ)  # as the tests were started, before anything is cleaned
 OURS = re.compile(
-    r"(TRENDING|KAFKA|SCRAPER|CLEANER|FEATURIZER|TRAINER|INFERENCE|MONITOR|OPENAI|WANDB|OTEL|LOG)_.*"
+    r"(TRENDING|KAFKA|SCRAPER|CLEANER|FEATURIZER|TRAINER|INFERENCE|MONITOR|OPENAI|WANDB|OTEL|LOG|METRICS)_.*"
     r"|.*_API_KEY|KAFKA|STORE_URL|CATALOG_URL|CODE_VERSION|TRACEPARENT"
 )
 BROKER = pytest.StashKey[str]()
 CATALOGS = ("sqlite", "postgresql")
+FILTERS = Path(__file__).parents[1] / "deploy/terraform/modules/observability/filters.json"
 
 # The same examples every time, and none too slow: a busy machine makes no test fail.
 hypothesis.settings.register_profile(
@@ -57,6 +64,24 @@ def _logs_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.contextvars.clear_contextvars()
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def counted() -> Callable[[], Counter[str]]:
+    """What CloudWatch's filters count of the lines that were printed in this test so far."""
+    printed = io.StringIO()
+    with redirect_stderr(printed):
+        configure_logs(service="a-service", format="json")
+
+    def count() -> Counter[str]:
+        found: Counter[str] = Counter()
+        for name, told in json.loads(FILTERS.read_text()).items():
+            for line in printed.getvalue().splitlines():
+                if matches(told["pattern"], line):
+                    found[name] += int(value_of(told.get("value", "1"), line))
+        return found
+
+    return count
 
 
 @pytest.fixture

@@ -172,6 +172,12 @@ class CommonSettings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", validation_alias="LOG_FORMAT", description="auto: console in a terminal"
     )
+    metrics_emf_namespace: str = Field(
+        default="",
+        pattern=r"^[0-9A-Za-z._/#:-]{0,255}$",
+        validation_alias="METRICS_EMF_NAMESPACE",
+        description="of CloudWatch, told of metrics by lines of the log; empty: it isn't",
+    )
     kafka: KafkaSettings = Field(default_factory=KafkaSettings, validation_alias="KAFKA")
 
     @property

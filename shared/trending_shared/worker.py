@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from trending_shared.clock import Clock, SystemClock
 from trending_shared.delivery import Consumer
+from trending_shared.emf import telling_metrics
 from trending_shared.events import Event, ServiceConfigured
 from trending_shared.probes import Check, describe_process, probe_routes
 from trending_shared.publishing import KafkaPublisher, configured
@@ -132,6 +133,14 @@ def worker_app(
             )
             if lifespan:
                 await stack.enter_async_context(lifespan())
+            await stack.enter_async_context(
+                telling_metrics(
+                    base.registry,
+                    service=consumer.service,
+                    namespace=base.settings.metrics_emf_namespace,
+                    clock=base.clock,
+                )
+            )
             log.info("service_started", consumes=[kind.topic for kind in consumer.consumes])
             yield
             consumer.close()

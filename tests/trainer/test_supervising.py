@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -51,6 +52,7 @@ PROMOTION = Outcome(
         model="genres", model_version="a", alias="champion", number=1, reasons=("the first",)
     ),
 )
+REFUSED = ModelRefused(model="genres", model_version="a", reasons=("worse",))
 
 # Each is run with the run's id, the attempt's number and the supervisor's process id.
 ENDS = """
@@ -462,3 +464,24 @@ async def test_the_app_is_built_without_connecting(tmp_path: Path) -> None:
     assert app.consumer.consumes == (TrainingRequested, RecordsErased)
     produces = (ModelRegistered, ModelPromoted, ModelApproved, ModelRefused)
     assert app.produces == (*produces, RecordsErased, ServiceConfigured)
+
+
+# ---------------------------------------------------------------- what CloudWatch counts
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counts"),
+    [
+        (PROMOTION, {}),
+        (Outcome(registered=(REGISTERED,), refused=REFUSED), {"ModelsRefused": 1}),
+        (Outcome(refused=REFUSED, failed=True), {"TrainingsFailed": 1}),
+    ],
+    ids=["promoted", "refused", "failed"],
+)
+async def test_what_a_run_came_to_is_counted_by_its_line(
+    house: House, counted: Callable[[], Counter[str]], outcome: Outcome, counts: dict[str, int]
+) -> None:
+    request = house.claim()
+    house.runs.end(request.run_id, outcome)
+    await house.supervisor(DIES).advance(request)
+    assert counted() == counts

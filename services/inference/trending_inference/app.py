@@ -42,6 +42,7 @@ from trending_inference.shadowing import Shadows
 from trending_inference.title_genres import TitleGenres
 from trending_shared.catalog import Catalog
 from trending_shared.clock import Clock, SystemClock
+from trending_shared.emf import telling_metrics
 from trending_shared.events import (
     GenresCorrected,
     InsightServed,
@@ -200,6 +201,14 @@ def create_app(
             stack.push_async_callback(gateway.shadows.close)
             await gateway.serving.refresh()
             await stack.enter_async_context(title_genres.running())
+            await stack.enter_async_context(
+                telling_metrics(
+                    registry,
+                    service="inference",
+                    namespace=settings.metrics_emf_namespace,
+                    clock=clock,
+                )
+            )
             if kafka:  # a process of our own, in which all that is loaded by now stays
                 gc.collect()
                 gc.freeze()  # to look through it for garbage took 90 ms, now and again
