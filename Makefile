@@ -10,6 +10,7 @@ MANIFESTS := constraints.txt overrides.txt packages.txt pyproject.toml $(wildcar
 CODE := shared services cli demo pipeline tests benchmarks docs notebooks/execute.py deploy/docker deploy/feast deploy/grafana
 FEAST := deploy/feast/.venv
 DVC := deploy/dvc/.venv
+MOTO := deploy/terraform/.venv
 FEATURES ?= $(or $(TRENDING_HOME),.trending)/features
 
 help: ## list the targets
@@ -53,10 +54,16 @@ $(DVC)/installed: deploy/dvc/requirements.txt deploy/dvc/constraints.txt | $(UV)
 	$(UV) pip install --quiet --python $(DVC)/bin/python -c deploy/dvc/constraints.txt -r deploy/dvc/requirements.txt
 	@touch $@
 
+$(MOTO)/installed: deploy/terraform/requirements.txt deploy/terraform/constraints.txt | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(MOTO)
+	$(UV) pip install --quiet --python $(MOTO)/bin/python -c deploy/terraform/constraints.txt -r deploy/terraform/requirements.txt
+	@touch $@
+
 install: $(VENV)/installed ## what the demo and the services need
 install-dev: $(VENV)/installed-dev ## and what tests and checks need
 install-feast: $(FEAST)/installed ## Feast, in an environment of its own
 install-dvc: $(DVC)/installed ## DVC, in an environment of its own
+install-terraform: $(MOTO)/installed ## moto, which stands in for AWS, in an environment of its own
 
 lock: | $(UV) ## add what is missing to constraints.txt (ARGS=--upgrade resolves it anew)
 	@cp constraints.txt constraints.new
@@ -73,6 +80,10 @@ lock-feast: | $(UV) ## resolve Feast's environment (ARGS=--upgrade does it anew)
 lock-dvc: | $(UV) ## resolve DVC's environment (ARGS=--upgrade does it anew)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
 	  deploy/dvc/requirements.txt --output-file deploy/dvc/constraints.txt $(ARGS)
+
+lock-terraform: | $(UV) ## resolve moto's environment (ARGS=--upgrade does it anew)
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
+	  deploy/terraform/requirements.txt --output-file deploy/terraform/constraints.txt $(ARGS)
 
 # ------------------------------------------------------------------ check
 
@@ -111,6 +122,9 @@ test-feast: $(VENV)/installed-dev $(FEAST)/installed ## the demo's features thro
 
 test-dvc: $(VENV)/installed-dev $(DVC)/installed ## the pipeline by DVC, there and back through a folder and a real S3 server
 	$(BIN)/python tests/s3_server.py $(BIN)/python -m pytest -m dvc tests/dvc $(ARGS)
+
+terraform-test: $(VENV)/installed-dev $(MOTO)/installed ## Terraform: format, validity, policies, and an apply on moto (TF_PLUGIN_DIR=folder of providers)
+	$(BIN)/python -m pytest -m terraform tests/terraform $(ARGS)
 
 compare: $(VENV)/installed-dev ## every family of models side by side (CATALOGUE=file.csv for another than the demo's)
 	rm -rf .trending/compare/store/{tables,datasets} && mkdir -p .trending/compare
@@ -196,3 +210,6 @@ clean: ## remove the environment and everything a run has left
 	rm -rf $(VENV) $(FEAST) $(DVC) site .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site images images-test
+	rm -rf $(VENV) $(FEAST) $(DVC) $(MOTO) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc install-terraform lock-terraform terraform-test

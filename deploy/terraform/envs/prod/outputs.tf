@@ -1,0 +1,3 @@
+output "house" {
+  value = module.house
+}
