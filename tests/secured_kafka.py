@@ -129,7 +129,9 @@ def secured_kafka(folder: Path, environ: Mapping[str, str]) -> Iterator[SecuredK
         folder, properties=properties, users={USER: password}, environ=environ
     ) as embedded:
         yield SecuredKafka(
-            *(f"{HOST}:{port}" for port in places.values()),
+            password_at=f"{HOST}:{places['PASSWORD']}",
+            mutual_at=f"{HOST}:{places['MUTUAL']}",
+            token_at=f"{HOST}:{places['TOKEN']}",
             password=password,
             authority=authority,
             certificate=certificate,

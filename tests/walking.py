@@ -111,7 +111,7 @@ async def walk(home: Path, port: int, onlooker: Onlooker = nobody) -> Outcome:
             await _ask(house, watcher, look, answered)
             catalog = Catalog(house.settings.catalog)
             try:
-                outcome.unrecorded = await _unrecorded(catalog, watcher, house, look, answered)
+                outcome.unrecorded = await _unrecorded(catalog, watcher, answered)
                 for table in metadata.sorted_tables:
                     async with catalog.reading() as connection:
                         count = sa.select(sa.func.count()).select_from(table)

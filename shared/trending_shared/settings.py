@@ -98,7 +98,7 @@ class KafkaSettings(BaseSettings):
         if not self.security_protocol.endswith("SSL"):
             return None
         try:
-            context = create_ssl_context(cafile=self.ssl_cafile)
+            context: ssl.SSLContext = create_ssl_context(cafile=self.ssl_cafile)
         except OSError as error:  # of which ssl.SSLError is one
             raise ValueError(f"KAFKA_SSL_CAFILE: {self.ssl_cafile}: {error}") from error
         if self.ssl_keyfile and not self.ssl_certfile:

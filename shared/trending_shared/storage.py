@@ -169,11 +169,13 @@ class ObjectStore:
 
 
 async def check_store(url: str) -> None:
-    """Stop at the start if the store at `url` refuses us; one that doesn't answer may do so later.
+    """Stop at the start if S3 at `url` refuses us; one that doesn't answer may do so later.
 
     Raises:
         SettingInvalid: it answers, and will go on refusing what we were told to say.
     """
+    if not url.startswith("s3://"):
+        return
     try:
         await asyncio.to_thread(lambda: ObjectStore.at(url).check())
     except StoreUnavailable as error:

@@ -149,11 +149,11 @@ def main() -> int:
 
     (port,) = free_ports(1)
     catalogue = {"TEST_CATALOGUE": str(options.catalogue.absolute())} if options.catalogue else {}
-    outcomes: list[Outcome] = []
+    outcomes: dict[str, Outcome] = {}
     try:
         with tempfile.TemporaryDirectory(prefix="trending-walks-") as scratch:
             folder = Path(scratch)
-            for name in ("embedded", "elsewhere"):
+            for name in ("elsewhere", "embedded"):
                 home = folder / name
                 home.mkdir()
                 with ExitStack() as running:
@@ -163,12 +163,12 @@ def main() -> int:
                     running.enter_context(told(environment))
                     tell(f"the walk, {name}")
                     began = time.monotonic()
-                    outcomes.append(asyncio.run(walk(home, port)))
+                    outcomes[name] = asyncio.run(walk(home, port))
                     tell(f"done in {time.monotonic() - began:.0f} s")
     except (ServerUnavailable, PostgresMissing, KafkaUnavailable) as error:
         tell(f"error: {error}")
         return 2
-    lines = compare(*outcomes)
+    lines = compare(outcomes["embedded"], outcomes["elsewhere"])
     if options.json:
         sys.stdout.write(f"{json.dumps([asdict(line) for line in lines])}\n")
     else:

@@ -345,7 +345,8 @@ async def test_a_server_that_is_started_again_is_unavailable_meanwhile_and_then_
 async def test_who_waits_too_long_for_a_connection_is_told_that_the_catalog_is_unavailable(
     catalog: Catalog,
 ) -> None:
-    catalog.engine.sync_engine.pool._timeout = 0.01
+    pool: Any = catalog.engine.sync_engine.pool
+    pool._timeout = 0.01  # seconds instead of half a minute
     async with AsyncExitStack() as stack:
         for _ in range(10):
             await stack.enter_async_context(catalog.reading())

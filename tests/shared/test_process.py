@@ -26,7 +26,7 @@ async def start(error: Exception | None, told: Told) -> None:
     async def send(message: MutableMapping[str, Any]) -> None:
         told.append(message)
 
-    await _brief_about_outages(app)({"type": "lifespan"}, receive, send)
+    await _brief_about_outages(app, [])({"type": "lifespan"}, receive, send)
 
 
 async def test_a_service_that_starts_says_so() -> None:
