@@ -1,4 +1,4 @@
-"""A PostgreSQL of one's own: Debian's programs over a temporary folder.
+"""A PostgreSQL of one's own: Debian's programs over a temporary folder, with TLS for who wants it.
 
 `TEST_CATALOG=postgresql python -m pytest …` runs every test that has a catalog on such a server.
 """
@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+import trustme
 
 from trending_cli.ports import HOST, accepts, free_ports
 from trending_cli.spawning import spawn
@@ -51,6 +53,7 @@ class Postgres:
         self._folder = folder
         self._data = folder / "data"
         self._log = folder / "log"
+        self.authority = folder / "authority.pem"
         (self.port,) = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
         # It refuses to run as root.
@@ -65,13 +68,23 @@ class Postgres:
         if self._as_user:
             user = pwd.getpwnam("postgres")
             os.chown(self._folder, user.pw_uid, user.pw_gid)
+        signer = trustme.CA()
+        signer.cert_pem.write_to_path(self.authority)
+        certificate = signer.issue_cert(HOST)
+        pem, key = self._folder / "server.pem", self._folder / "server.key"
+        pem.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+        key.write_bytes(certificate.private_key_pem.bytes())
+        key.chmod(0o600)
+        if self._as_user:
+            shutil.chown(key, "postgres", "postgres")
+        self._tls = ["-c", "ssl=on", "-c", f"ssl_cert_file={pem}", "-c", f"ssl_key_file={key}"]
         options = ["-U", USER, "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
         self._run("initdb", "-D", str(self._data), *options)
 
     def start(self) -> None:
         options = [
             *("-D", str(self._data), "-k", str(self._folder)),
-            *("-h", HOST, "-p", str(self.port), "-F"),
+            *("-h", HOST, "-p", str(self.port), "-F", *self._tls),
         ]
         self._process = spawn(
             [*self._as_user, str(self._programs / "postgres"), *options],

@@ -19,6 +19,7 @@ from trending_cli.testing import KafkaUnderTest
 from trending_shared.clock import SystemClock
 from trending_shared.delivery import Consumer
 from trending_shared.events import Event
+from trending_shared.logs import configure_logs
 from trending_shared.messages import Message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import CommonSettings, KafkaSettings, ServiceSettings
@@ -42,7 +43,8 @@ class Terminal:
         }
 
     def run(self, *arguments: object, status: int = 0) -> Result:
-        """Run a command that is to end with this status."""
+        """Run a command that is to end with this status; nothing is logged, as in a terminal."""
+        configure_logs(service="cli", level="CRITICAL")
         result = CliRunner().invoke(app, [str(each) for each in arguments], env=self.env)
         assert result.exit_code == status, result.output
         return result

@@ -63,6 +63,7 @@ def test_the_values_in_the_example_are_the_defaults(
     settings: type[BaseSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TRENDING_HOME")
+    monkeypatch.delenv("AWS_REGION", raising=False)
     default = settings()
     for name, value in documented().items():
         monkeypatch.setenv(name, value)

@@ -3,7 +3,8 @@
     python tests/elsewhere/walks.py [--catalogue FILE] [--json]
 
 The servers are versitygw for S3, PostgreSQL, and Kafka behind SASL_SSL with SCRAM-SHA-512; they run
-as long as the walk. Status 1 if the walks differ where they must not.
+as long as the walk, and a little longer: commands are asked about what it has left there. Status 1
+if one of them fails, or the walks differ where they must not.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import asyncio
 import hashlib
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -41,6 +43,21 @@ BY_CHANCE = {
     "catalog predictions": "the gateway asks about listed titles while nobody waits",
     "catalog title_predictions": "the gateway asks about listed titles while nobody waits",
 }
+
+
+# What people ask afterwards, of everything that the walk has left.
+COMMANDS = (
+    "doctor",
+    "catalog status",
+    "topics list",
+    "dlq list",
+    "models list",
+    "models report",
+    "quality report",
+    "features export",
+    "audit verify",
+    "retrain why",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +107,22 @@ def told(environment: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def commands(home: Path, tell: Callable[[str], None]) -> list[str]:
+    """Run the commands; those that failed, with what they said."""
+    failed = []
+    for command in COMMANDS:
+        done = subprocess.run(
+            [sys.executable, "-m", "trending_cli.main", *command.split(), "--json"],
+            env={**os.environ, "TRENDING_HOME": str(home)},
+            capture_output=True,
+            text=True,
+        )
+        tell(f"trending {command}: {'done' if done.returncode == 0 else done.stderr.strip()}")
+        if done.returncode:
+            failed.append(command)
+    return failed
 
 
 def counts(outcome: Outcome) -> dict[str, tuple[int, str | None]]:
@@ -150,6 +183,7 @@ def main() -> int:
     (port,) = free_ports(1)
     catalogue = {"TEST_CATALOGUE": str(options.catalogue.absolute())} if options.catalogue else {}
     outcomes: dict[str, Outcome] = {}
+    failed: list[str] = []
     try:
         with tempfile.TemporaryDirectory(prefix="trending-walks-") as scratch:
             folder = Path(scratch)
@@ -165,6 +199,8 @@ def main() -> int:
                     began = time.monotonic()
                     outcomes[name] = asyncio.run(walk(home, port))
                     tell(f"done in {time.monotonic() - began:.0f} s")
+                    if name == "elsewhere":
+                        failed = commands(home, tell)
     except (ServerUnavailable, PostgresMissing, KafkaUnavailable) as error:
         tell(f"error: {error}")
         return 2
@@ -173,7 +209,7 @@ def main() -> int:
         sys.stdout.write(f"{json.dumps([asdict(line) for line in lines])}\n")
     else:
         show(lines)
-    return int(any(not line.same and not line.varies for line in lines))
+    return int(bool(failed) or any(not line.same and not line.varies for line in lines))
 
 
 if __name__ == "__main__":

@@ -365,6 +365,23 @@ async def test_a_database_that_lets_nobody_in_is_told_by_the_variables_name(
         await catalog.close()
 
 
+@pytest.mark.parametrize("catalog_url", ["postgresql"], indirect=True)
+async def test_whom_we_talk_to_is_held_against_an_authority(
+    catalog_url: str, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = Catalog(f"{catalog_url}?ssl=verify-full")
+    monkeypatch.setenv("PGSSLROOTCERT", str(postgres_server.authority))
+    known = Catalog(f"{catalog_url}?ssl=verify-full")
+    assert await known.ping()
+    async with known.reading() as connection:
+        used = sa.text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        assert await connection.scalar(used) is True
+    monkeypatch.delenv("PGSSLROOTCERT")
+    assert not await stranger.ping()
+    await known.close()
+    await stranger.close()
+
+
 @pytest.mark.parametrize(
     "url",
     [
