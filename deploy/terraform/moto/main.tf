@@ -28,6 +28,11 @@ variable "catalog_password" {
   sensitive = true
 }
 
+resource "aws_acm_certificate" "gateway" {
+  domain_name       = "trending.example.org"
+  validation_method = "DNS"
+}
+
 module "house" {
   source = "../modules/house"
 
@@ -35,7 +40,7 @@ module "house" {
   region            = "eu-central-1"
   account_id        = "123456789012"
   zones             = ["eu-central-1a", "eu-central-1b"]
-  certificate_arn   = "arn:aws:acm:eu-central-1:123456789012:certificate/01234567-89ab-cdef-0123-456789abcdef"
+  certificate_arn   = aws_acm_certificate.gateway.arn
   catalog_password  = var.catalog_password
   emails            = ["somebody@example.org"]
   github_repository = "owner/trending-now"

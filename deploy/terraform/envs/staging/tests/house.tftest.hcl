@@ -52,13 +52,3 @@ run "on_ecs" {
     error_message = "A container runs an image that isn't named by its digest."
   }
 }
-
-run "an_image_is_named_by_digest" {
-  command = plan
-
-  variables {
-    images = { cleaner = "v1.2" }
-  }
-
-  expect_failures = [module.house.var.images]
-}
