@@ -11,6 +11,7 @@ from trending_shared.events import (
     PageFetched,
     PageUnchanged,
     RecordRejected,
+    RecordsDeleted,
     RecordsErased,
     ReviewCleaned,
     ReviewScraped,
@@ -37,7 +38,8 @@ def test_the_cleaner_says_what_travels_in_and_out(tmp_path: Path) -> None:
     }
     assert set(app.produces) == {
         ServiceConfigured,
-        *(TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, RecordRejected, RecordsErased),
+        *(TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, RecordRejected),
+        *(RecordsDeleted, RecordsErased),
     }
 
 

@@ -12,9 +12,12 @@ from trending_scraper.authors import KEY_FILE
 from trending_scraper.settings import ScraperSettings
 from trending_shared.errors import SettingInvalid
 from trending_shared.events import (
+    ErasureRequested,
     FactsScraped,
     PageFetched,
     PageUnchanged,
+    RecordsDeleted,
+    RecordsErased,
     ReviewScraped,
     ScrapeJob,
     ServiceConfigured,
@@ -41,7 +44,7 @@ def agent_of(settings: ScraperSettings) -> str:
 def test_the_scraper_says_what_travels_in_and_out(tmp_path: Path) -> None:
     app = create_app(settings(tmp_path))
     assert app.consumer.service == "scraper"
-    assert set(app.consumer.consumes) == {ScrapeJob}
+    assert set(app.consumer.consumes) == {ScrapeJob, ErasureRequested}
     assert set(app.produces) == {
         ServiceConfigured,
         TitleScraped,
@@ -51,6 +54,8 @@ def test_the_scraper_says_what_travels_in_and_out(tmp_path: Path) -> None:
         PageFetched,
         PageUnchanged,
         ScrapeJob,
+        RecordsDeleted,
+        RecordsErased,
     }
 
 

@@ -1,9 +1,11 @@
 """Where the cleaner is built and connected."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from trending_cleaner.cleaner import Cleaner
-from trending_cleaner.erasing import Eraser
+from trending_cleaner.erasing import Eraser, kept_rows
 from trending_cleaner.handlers import register_handlers
 from trending_cleaner.metrics import CleanerMetrics
 from trending_cleaner.pages import PAGES, Pages
@@ -15,12 +17,14 @@ from trending_shared.erasures import Erasures
 from trending_shared.errors import StoreUnavailable
 from trending_shared.events import (
     RecordRejected,
+    RecordsDeleted,
     RecordsErased,
     ReviewCleaned,
     SignalCleaned,
     TitleCleaned,
     TitleMerged,
 )
+from trending_shared.retention import Retention
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
 from trending_shared.tables import OffsetTable
@@ -46,6 +50,14 @@ def create_app(settings: CleanerSettings | None = None) -> WorkerApp:
     )
     eraser = Eraser(settings.store, cleaner=cleaner, clock=base.clock)
     register_handlers(base.consumer, cleaner, pages, eraser)
+    retention = Retention(
+        [
+            kept_rows(settings.store, "reviews", "fetched_at", settings.reviews_kept),
+            kept_rows(settings.store, "rejects", "rejected_at", settings.rejects_kept),
+        ],
+        publisher=base.publisher,
+        clock=base.clock,
+    )
     # Opened once more: the cleaner uses its own in another thread.
     titles = OffsetTable(settings.store, "titles", schema=TITLES, owner="cleaner")
 
@@ -56,13 +68,23 @@ def create_app(settings: CleanerSettings | None = None) -> WorkerApp:
             return False
         return True
 
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        deleting = asyncio.create_task(retention.run())
+        try:
+            yield
+        finally:
+            deleting.cancel()
+            await asyncio.gather(deleting, return_exceptions=True)
+
     return worker_app(
         base,
         produces=(
             *(TitleCleaned, ReviewCleaned, SignalCleaned, TitleMerged, RecordRejected),
-            RecordsErased,
+            *(RecordsDeleted, RecordsErased),
         ),
         ready={"tables": tables_answer},
+        lifespan=lifespan,
     )
 
 

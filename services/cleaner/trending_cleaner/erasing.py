@@ -1,7 +1,9 @@
 """Erases rows from the cleaner's tables, once the scraper has erased what they came from."""
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +15,7 @@ from trending_shared.erasing import Goes, any_value, erase_rows
 from trending_shared.erasures import Erasure, read_erasure
 from trending_shared.events import RecordsErased
 from trending_shared.messages import Message
+from trending_shared.retention import Kept
 from trending_shared.storage import ObjectStore
 from trending_shared.tables import read_table
 
@@ -91,6 +94,26 @@ class Eraser:
         }
         said = self._cleaner.say_merged([(message, title_id) for title_id in sorted(ids)])
         return list(said), self._erase("merged", _MERGED, goes)
+
+
+def kept_rows(url: str, name: str, column: str, long: timedelta | None) -> Kept:
+    """For how long a table's rows are kept, by a column of times; then no version has them."""
+
+    def older(moment: datetime) -> Goes:
+        def goes(rows: pa.Table) -> Sequence[bool]:
+            times: list[datetime | None] = rows[column].to_pylist()
+            return [time is not None and time < moment for time in times]
+
+        return goes
+
+    async def count(moment: datetime) -> int:
+        found = await asyncio.to_thread(read_table, url, name, [column])
+        return sum(older(moment)(found[0])) if found else 0
+
+    async def delete(moment: datetime) -> None:
+        await asyncio.to_thread(erase_rows, url, name, [column], older(moment), now=moment)
+
+    return Kept(f"tables/{name}", long, count, delete)
 
 
 def _speaks_of(named: Callable[[str], bool], *, but: str) -> Goes:

@@ -1,8 +1,11 @@
 """What the cleaner can be told."""
 
+from datetime import timedelta
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from trending_cleaner.deduplication import REDELIVERABLE
 from trending_shared.settings import ConsumerSettings
 
 
@@ -20,5 +23,16 @@ class CleanerSettings(ConsumerSettings):
     )
     bad_records: int = Field(
         default=100, ge=1, description="the fewest records after which a partition may be held"
+    )
+    reviews_kept: timedelta | None = Field(
+        default=None,
+        ge=REDELIVERABLE,
+        description="after which time a review's row is deleted from its table; never if not given",
+    )
+    rejects_kept: timedelta | None = Field(
+        default=None,
+        ge=REDELIVERABLE,
+        description="likewise of rejected records; what may still be delivered again is known by "
+        "these rows, so neither is kept for less than topics keep records",
     )
     port: int = Field(default=8102, ge=0, le=65535, description="0 takes a free port")

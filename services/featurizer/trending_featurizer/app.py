@@ -8,7 +8,7 @@ from typing import Never
 import structlog
 
 from trending_featurizer.datasets import Datasets
-from trending_featurizer.entries import Entries
+from trending_featurizer.entries import Entries, kept_reviews
 from trending_featurizer.erasing import Eraser
 from trending_featurizer.feature_table import FeatureTable
 from trending_featurizer.handlers import Featurizer, register_handlers
@@ -25,6 +25,7 @@ from trending_shared.events import (
     RecordsDeleted,
     RecordsErased,
 )
+from trending_shared.retention import Retention
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
 from trending_shared.tables import table_uri
@@ -82,6 +83,9 @@ def create_app(
         catalog=catalog,
         clock=base.clock,
     )
+    retention = Retention(
+        [kept_reviews(catalog, settings.reviews_kept)], publisher=base.publisher, clock=base.clock
+    )
     register_handlers(base.consumer, featurizer, eraser)
 
     @asynccontextmanager
@@ -90,12 +94,14 @@ def create_app(
         await asyncio.to_thread(embedder.load)
         keeping = asyncio.create_task(trends.keep_fresh())
         keeping.add_done_callback(_report)
+        deleting = asyncio.create_task(retention.run())
         try:
             yield
         finally:
+            deleting.cancel()
             keeping.cancel()
             with suppress(asyncio.CancelledError):
-                await keeping
+                await asyncio.gather(deleting, keeping)
             await catalog.close()
 
     return worker_app(

@@ -1,7 +1,7 @@
 """What the featurizer writes to the catalog: titles, reviews and signals, each at its newest."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from trending_shared.catalog import (
     titles,
 )
 from trending_shared.events import DayCount, ReviewCleaned, SignalCleaned, TitleCleaned, TitleMerged
+from trending_shared.retention import Kept
 from trending_shared.series import called, read_popularity
 from trending_shared.trends import KEPT
 
@@ -130,6 +131,21 @@ class Entries:
         async with self._catalog.reading() as connection:
             count = await connection.scalar(sa.select(sa.func.count()).select_from(titles))
         return int(count or 0)
+
+
+def kept_reviews(catalog: Catalog, long: timedelta | None) -> Kept:
+    """For how long reviews stay in the catalog."""
+
+    async def count(moment: datetime) -> int:
+        old = sa.select(sa.func.count()).where(reviews.c.fetched_at < moment)
+        async with catalog.reading() as connection:
+            return await connection.scalar(old) or 0
+
+    async def delete(moment: datetime) -> None:
+        async with catalog.transaction() as connection:
+            await connection.execute(sa.delete(reviews).where(reviews.c.fetched_at < moment))
+
+    return Kept("catalog/reviews", long, count, delete)
 
 
 def title_row(event: TitleCleaned, text_hash: str, popularity: Mapping[date, int]) -> Row:

@@ -1,5 +1,6 @@
 """What the featurizer can be told."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field
@@ -18,6 +19,11 @@ class FeaturizerSettings(ConsumerSettings):
     threads: int = Field(default=2, ge=1, le=64, description="cores the encoder may use")
     remembered_texts: int = Field(
         default=1_000_000, ge=1, description="texts whose embeddings are kept on disk, 1.6 KB each"
+    )
+    reviews_kept: timedelta | None = Field(
+        default=None,
+        ge=timedelta(days=1),
+        description="after which time reviews are deleted from the catalog; never if not given",
     )
     snapshot_titles: int = Field(
         default=1000, ge=1, description="new titles after which a dataset is cut"

@@ -1,5 +1,6 @@
 """Where the scraper is built and connected."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -14,7 +15,7 @@ from trending_scraper.imported import ImportedFirst
 from trending_scraper.metrics import ScheduleMetrics, ScraperMetrics
 from trending_scraper.pacing import Pacing
 from trending_scraper.quotas import Quotas
-from trending_scraper.raw_pages import RawPages
+from trending_scraper.raw_pages import RawPages, kept_pages
 from trending_scraper.robots import AGENT
 from trending_scraper.scheduling import KafkaLedger, Scheduler, recurring_jobs
 from trending_scraper.scraping import Scraper
@@ -26,6 +27,7 @@ from trending_shared.events import (
     FactsScraped,
     PageFetched,
     PageUnchanged,
+    RecordsDeleted,
     RecordsErased,
     ReviewScraped,
     ScrapeJob,
@@ -33,6 +35,7 @@ from trending_shared.events import (
     TitleScraped,
 )
 from trending_shared.imports import HOST as IMPORTS
+from trending_shared.retention import Retention
 from trending_shared.settings import read_settings
 from trending_shared.storage import ObjectStore
 from trending_shared.topics import SCHEDULES
@@ -67,6 +70,9 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
     )
     register_handlers(base.consumer, scraper, Eraser(store), at_once=settings.at_once)
 
+    retention = Retention(
+        [kept_pages(store, settings.pages_kept)], publisher=base.publisher, clock=base.clock
+    )
     recurring = recurring_jobs(sources) if settings.schedules else []
     scheduler = Scheduler(
         recurring,
@@ -77,14 +83,19 @@ def create_app(settings: ScraperSettings | None = None) -> WorkerApp:
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        async with fetcher, scheduler.running():
-            yield
+        deleting = asyncio.create_task(retention.run())
+        try:
+            async with fetcher, scheduler.running():
+                yield
+        finally:
+            deleting.cancel()
+            await asyncio.gather(deleting, return_exceptions=True)
 
     return worker_app(
         base,
         produces=(
             *(TitleScraped, ReviewScraped, FactsScraped, SignalScraped),
-            *(PageFetched, PageUnchanged, ScrapeJob, RecordsErased),
+            *(PageFetched, PageUnchanged, ScrapeJob, RecordsDeleted, RecordsErased),
         ),
         topics=(SCHEDULES,) if recurring else (),
         lifespan=lifespan,

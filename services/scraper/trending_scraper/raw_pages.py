@@ -1,11 +1,14 @@
 """The bytes of pages as they came, kept so that any record leads back to its page."""
 
+import asyncio
 import gzip
 import hashlib
 import zlib
+from datetime import datetime, timedelta
 
 from trending_shared.errors import ObjectMissing
 from trending_shared.events import Page
+from trending_shared.retention import Kept
 from trending_shared.storage import ObjectStore
 
 
@@ -43,6 +46,23 @@ class RawPages:
         if hashlib.sha256(body).hexdigest() != page.hash:
             raise ObjectMissing(f"{page.key} isn't what was kept there")
         return body
+
+
+def kept_pages(store: ObjectStore, long: timedelta | None) -> Kept:
+    """For how long pages are kept, imported parts and what is known of fetches included."""
+
+    def older(moment: datetime) -> list[str]:
+        folders = ("raw", "imports", "fetches")
+        return [key for folder in folders for key in store.written_before(folder, moment)]
+
+    async def count(moment: datetime) -> int:
+        return len(await asyncio.to_thread(older, moment))
+
+    async def delete(moment: datetime) -> None:
+        for key in await asyncio.to_thread(older, moment):
+            await asyncio.to_thread(store.delete, key)
+
+    return Kept("pages", long, count, delete)
 
 
 def place(body: bytes) -> tuple[str, str]:

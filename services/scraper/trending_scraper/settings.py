@@ -55,6 +55,12 @@ class ScraperSettings(ConsumerSettings):
         default=(),
         description="keys that hashed them before, with commas; needed to find what they hashed",
     )
+    pages_kept: timedelta | None = Field(
+        default=None,
+        ge=timedelta(days=1),
+        description="after which time a page's bytes are deleted, and what is known of its fetch; "
+        "never if not given: lineage and replays lead back to them",
+    )
     default_delay: timedelta = Field(
         default=timedelta(seconds=1),
         ge=timedelta(),
