@@ -163,7 +163,7 @@ class Stack:
             self._watch = threading.Thread(target=self._watching, name="watcher", daemon=True)
             self._watch.start()
 
-    def wait_until(self, path_of: Mapping[str, str], *, timeout: float = 90) -> None:
+    def wait_until(self, path_of: Mapping[str, str], *, timeout: float = 300) -> None:
         """Wait until each named child answers 200 on its path.
 
         Raises:
