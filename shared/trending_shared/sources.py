@@ -11,12 +11,14 @@ from importlib.resources import files
 from pathlib import Path
 from string import Formatter
 from typing import Literal
+from uuid import uuid5
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from trending_shared.errors import SettingInvalid
 from trending_shared.events import ScrapeJob
+from trending_shared.messages import NAMESPACE, Message, first_message
 
 NAME = r"^[a-z][a-z0-9_]{0,31}$"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -88,6 +90,18 @@ class Schedule(Part):
             page=self.page,
             max_pages=self.max_pages,
         )
+
+
+def job_of_period(
+    source: str, name: str, schedule: Schedule, moment: datetime
+) -> Message[ScrapeJob]:
+    """The job of the period that a moment lies in.
+
+    Its id says which period of which schedule it is, so whoever publishes it publishes the same.
+    """
+    begins = schedule.begins(moment)
+    id = uuid5(NAMESPACE, f"{source}/{name}:{begins.isoformat()}")
+    return first_message(schedule.job(source, begins), id=id)
 
 
 class SourceEntry(Part):

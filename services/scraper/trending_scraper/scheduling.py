@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -28,9 +28,9 @@ from trending_scraper.sources.base import Source
 from trending_shared.clock import Clock
 from trending_shared.errors import BrokerUnavailable, Unavailable
 from trending_shared.events import ScrapeJob
-from trending_shared.messages import NAMESPACE, Message, first_message
+from trending_shared.messages import Message
 from trending_shared.settings import KafkaSettings
-from trending_shared.sources import Schedule
+from trending_shared.sources import Schedule, job_of_period
 from trending_shared.topics import SCHEDULES, read_to_end
 
 log = structlog.get_logger()
@@ -79,10 +79,8 @@ class Due:
 
     @property
     def message(self) -> Message[ScrapeJob]:
-        """The job; its id says which period of which schedule it is."""
         each = self.recurring
-        id = uuid5(NAMESPACE, f"{each.key}:{self.begins.isoformat()}")
-        return first_message(each.schedule.job(each.source, self.begins), id=id)
+        return job_of_period(each.source, each.name, each.schedule, self.begins)
 
     @property
     def mark(self) -> Mark:
