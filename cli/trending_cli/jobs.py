@@ -2,21 +2,32 @@
 
 import asyncio
 import time
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import typer
 from rich.live import Live
 from rich.table import Table
 
 from trending_cli import clients
-from trending_cli.output import Exit, JsonOption, console, fail, print_facts, print_json, shown
+from trending_cli.asking import ask
+from trending_cli.output import (
+    Exit,
+    JsonOption,
+    console,
+    fail,
+    print_facts,
+    print_json,
+    print_table,
+    shown,
+)
 from trending_shared.events import ScrapeJob
 from trending_shared.messages import first_message
 from trending_shared.settings import CommonSettings
-from trending_shared.sources import SourceEntry, read_catalogue
+from trending_shared.sources import SourceEntry, job_of_period, read_catalogue
 from trending_shared.topics import all_event_topics, ensure_topics
 from trending_shared.walk import Walk, watching
 
@@ -46,7 +57,17 @@ def publish(
     max_pages: Annotated[
         int | None, typer.Option(min=1, max=100_000, help="List pages to follow at most.")
     ] = None,
-    id: Annotated[UUID | None, typer.Option(help="Id of the job; a new one if left out.")] = None,
+    period: Annotated[
+        datetime | None,
+        typer.Option(
+            help="With --schedule: the job of the period that this moment (UTC) lies in, unless "
+            "somebody has published it.",
+        ),
+    ] = None,
+    id: Annotated[
+        UUID | None,
+        typer.Option(help="Id of the job; one that is published already isn't published again."),
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Wait until it is done.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,17 +77,26 @@ def publish(
     if source not in catalogue:
         known = ", ".join(sorted(catalogue))
         raise fail(f"the catalogue has no source {source}, but {known}", Exit.USAGE)
+    if period and not schedule:
+        raise fail("--period is of a schedule; give it as --schedule", Exit.USAGE)
+    if period and id:
+        raise fail("give --period or --id, not both: a period has an id of its own", Exit.USAGE)
     job = _beginning(source, catalogue[source], url, schedule)
+    message = first_message(job, id=id)
+    if period and schedule:
+        moment = period.replace(tzinfo=UTC)
+        message = job_of_period(source, schedule, catalogue[source].schedule[schedule], moment)
     changes = {"page": page, "max_pages": max_pages}
-    job = job.model_copy(update={name: value for name, value in changes.items() if value})
-    job_id = id or uuid4()
-    asyncio.run(publish_job(common, job, job_id))
+    job = message.event.model_copy(update={key: value for key, value in changes.items() if value})
+    message = replace(message, event=job)
+    _, new = asyncio.run(ask(common, message))
     if follow:
-        asyncio.run(_report(common, job_id, follow=True, as_json=as_json))
+        asyncio.run(_report(common, message.id, follow=True, as_json=as_json))
     elif as_json:
-        print_json({"job_id": job_id})
+        print_json({"job_id": message.id, "published": new})
     else:
-        console.print(f"published job [bold]{job_id}[/]; see `trending jobs status {job_id}`")
+        was = "published job" if new else "somebody has published it before: job"
+        console.print(f"{was} [bold]{message.id}[/]; see `trending jobs status {message.id}`")
 
 
 def _beginning(source: str, entry: SourceEntry, url: str | None, schedule: str | None) -> ScrapeJob:
@@ -108,6 +138,17 @@ def status(
     asyncio.run(_report(clients.settings(), job, follow=follow, as_json=as_json))
 
 
+async def _read(common: CommonSettings, job: UUID) -> Walk:
+    """A job's walk as far as the log has it by now."""
+    async with watching(common.kafka, job) as watcher:
+        while not await watcher.caught_up():
+            await watcher.poll(0.2)
+    walk = watcher.walks[job]
+    if walk.count(ScrapeJob) == 0:
+        raise fail(f"no job {job} in {ScrapeJob.topic}", Exit.NOT_FOUND)
+    return walk
+
+
 async def _report(common: CommonSettings, job: UUID, *, follow: bool, as_json: bool) -> None:
     async with watching(common.kafka, job) as watcher:
         walk = watcher.walks[job]
@@ -132,6 +173,37 @@ async def _report(common: CommonSettings, job: UUID, *, follow: bool, as_json: b
             console.print(shown(f"parked: {id}, {reason}"))
         console.print("[green]done[/]" if walk.settled else "[yellow]under way[/]")
     if walk.parked:
+        raise typer.Exit(Exit.FAILED)
+
+
+@app.command()
+def check(
+    job: Annotated[UUID, typer.Argument(help="The job's id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Compare what events tell of a job with what lies in the tables.
+
+    Status 3: no such job; 1: it isn't done, or a record is no row, no reject, and isn't parked.
+    """
+    from trending_cli.accounting import account  # takes a second: pyarrow
+
+    common = clients.settings()
+    walk = asyncio.run(_read(common, job))
+    found = account(common.store, walk)
+    sound = walk.settled and all(each.sound for each in found)
+    if as_json:
+        tables = {each.table: asdict(each) for each in found}
+        told = {"job_id": job, "done": walk.settled, "sound": sound, "parked": len(walk.parked)}
+        print_json({**told, "tables": tables})
+    else:
+        columns = ["of events", "count", "in table", "rows", "of them rejected", "without a row"]
+        rows = [
+            [each.events, each.count, each.table, each.rows, each.rejected, len(each.missing)]
+            for each in found
+        ]
+        print_table(f"job {job}", columns, rows)
+        console.print("[green]every record has its row[/]" if sound else "[red]not sound[/]")
+    if not sound:
         raise typer.Exit(Exit.FAILED)
 
 

@@ -6,16 +6,15 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
 from trending_cli import clients
+from trending_cli.asking import ask
 from trending_cli.output import Exit, JsonOption, console, errors, print_json, print_table, shown
 from trending_shared.events import RetrainingDecided, RetrainingRequested
-from trending_shared.messages import Message, first_message
-from trending_shared.settings import CommonSettings
-from trending_shared.topics import all_event_topics, ensure_topics
-from trending_shared.walk import Walk, watching
+from trending_shared.messages import first_message
 
 app = typer.Typer(
     no_args_is_help=True, help="Why a model is trained anew or isn't, and asking for it."
@@ -57,6 +56,10 @@ def now(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell what would be decided.")
     ] = False,
+    id: Annotated[
+        UUID | None,
+        typer.Option(help="Id of the request; one that was made already is only followed."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask for a model to be trained anew, and wait for the decision; status 1 if it is a no."""
@@ -64,8 +67,17 @@ def now(
         arguments = ["--limit", "0", "--reason", reason, *(["--force"] if force else [])]
         decision = _foresee(*arguments)["now"]["person"]
     else:
-        request = first_message(RetrainingRequested(reason=reason, force=force))
-        walk = asyncio.run(_ask(clients.settings(), request))
+        request = first_message(RetrainingRequested(reason=reason, force=force), id=id)
+        with errors.status(f"request {request.id}, waiting for the monitor"):
+            walk, _ = asyncio.run(
+                ask(
+                    clients.settings(),
+                    request,
+                    until=lambda walk: (
+                        walk.count(RetrainingDecided) > 0 or request.id in walk.parked
+                    ),
+                )
+            )
         decided = walk.first_of(RetrainingDecided)
         decision = {
             "request_id": str(request.id),
@@ -78,21 +90,6 @@ def now(
         _tell(decision, dry_run=dry_run)
     if not decision["retrain"]:
         raise typer.Exit(Exit.FAILED)
-
-
-async def _ask(common: CommonSettings, request: Message[RetrainingRequested]) -> Walk:
-    """Publish a request and wait until the monitor has decided, or parked it."""
-    kafka, id = common.kafka, request.id
-    async with clients.publisher(common) as sender:
-        topics = all_event_topics(partitions=kafka.partitions)
-        await ensure_topics(topics, kafka.connection, kafka.replication_factor)
-        async with watching(kafka, id) as watcher:
-            walk = watcher.walks[id]
-            await sender.publish([request])
-            with errors.status(f"request {id}, waiting for the monitor"):
-                while not (walk.count(RetrainingDecided) or id in walk.parked):
-                    await watcher.poll()
-    return walk
 
 
 def _foresee(*arguments: str) -> Any:

@@ -347,7 +347,11 @@ def latest(table: pa.Table, *, by: str, order: str) -> pa.Table:
 
 
 def read_table(
-    url: str, name: str, columns: Collection[str] | None = None
+    url: str,
+    name: str,
+    columns: Collection[str] | None = None,
+    *,
+    where: pc.Expression | None = None,
 ) -> tuple[pa.Table, int] | None:
     """The rows of a table of the store at `url` as it is now, and its version; None without it.
 
@@ -355,6 +359,7 @@ def read_table(
 
     Args:
         columns: those wanted; the ones that the table doesn't have are left out.
+        where: what holds of the rows wanted; all of them if not given.
 
     Raises:
         StoreUnavailable: the table's storage didn't answer.
@@ -363,7 +368,7 @@ def read_table(
         table = DeltaTable(table_uri(url, name), storage_options=storage_options())
         rows = table.to_pyarrow_dataset()
         names = [each for each in rows.schema.names if columns is None or each in columns]
-        return rows.to_table(columns=names), int(table.version())
+        return rows.to_table(columns=names, filter=where), int(table.version())
     except TableNotFoundError:
         return None
     except (DeltaError, OSError) as error:

@@ -276,11 +276,17 @@ def _uuid(header: bytes | None) -> UUID | None:
 
 
 @asynccontextmanager
-async def watching(kafka: KafkaSettings, *jobs: UUID) -> AsyncIterator[WalkWatcher]:
+async def watching(
+    kafka: KafkaSettings, *jobs: UUID, first: type[Event] = ScrapeJob
+) -> AsyncIterator[WalkWatcher]:
     """Read all event and dead-letter topics, without a consumer group.
 
     It begins where the first of these jobs did that is in the log; what isn't there yet may be
     published from now on.
+
+    Args:
+        jobs: ids of the messages that stories begin with.
+        first: what these messages tell; a request for something else begins a story, too.
 
     Raises:
         BrokerUnavailable: Kafka didn't answer.
@@ -288,7 +294,8 @@ async def watching(kafka: KafkaSettings, *jobs: UUID) -> AsyncIterator[WalkWatch
     async with reader(kafka) as consumer:
         try:
             ends = await _ends(consumer, kafka)  # first: a job may come while we look for it
-            log = await _log_since(consumer, ends, await _began(consumer, ends, set(jobs)))
+            since = await _began(consumer, ends, set(jobs), first)
+            log = await _log_since(consumer, ends, since)
         except KafkaError as error:
             raise BrokerUnavailable(f"the log can't be read: {error!r}") from error
         yield WalkWatcher(log, jobs)
@@ -339,10 +346,13 @@ async def _log_since(
 
 
 async def _began(
-    consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition], jobs: Set[UUID]
+    consumer: AIOKafkaConsumer,
+    partitions: Iterable[TopicPartition],
+    jobs: Set[UUID],
+    first: type[Event],
 ) -> int | None:
     """When the first of these jobs was published, in ms; none if none is in the log."""
-    wanted = [each for each in partitions if each.topic == ScrapeJob.topic]
+    wanted = [each for each in partitions if each.topic == first.topic]
     if not wanted:
         return None
     consumer.assign(wanted)

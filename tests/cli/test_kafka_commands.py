@@ -5,16 +5,20 @@ import json
 import re
 import threading
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pyarrow as pa
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from trending_scraper.scheduling import Due, Recurring
 from trending_shared.errors import Rejected
 from trending_shared.events import (
     DatasetRequested,
+    FeaturesComputed,
     PageFetched,
     RecordRejected,
     ReviewScraped,
@@ -23,7 +27,15 @@ from trending_shared.events import (
 )
 from trending_shared.messages import Message, first_message
 from trending_shared.settings import KafkaSettings
-from trending_shared.testing import a_catalogue, a_page, a_review_scraped, a_title_scraped
+from trending_shared.sources import read_catalogue
+from trending_shared.tables import OffsetTable
+from trending_shared.testing import (
+    a_catalogue,
+    a_page,
+    a_review_scraped,
+    a_title_cleaned,
+    a_title_scraped,
+)
 from trending_shared.topics import FOREVER, TopicSpec, ensure_topics
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(300)]
@@ -52,7 +64,7 @@ def a_refusal_of(message: Message[TitleScraped] | Message[ReviewScraped]) -> Mes
 def test_a_published_job_is_under_way_until_all_that_came_of_it_has_ended(terminal: Any) -> None:
     id = uuid4()
     told = terminal.json("jobs", "publish", "demo", URL, "--id", id, "--max-pages", 3)
-    assert told == {"job_id": str(id)}
+    assert told == {"job_id": str(id), "published": True}
     newest = terminal.json("topics", "tail", ScrapeJob.topic, "-n", 1)
     assert newest["headers"]["ce_correlationid"] == str(id)
     assert newest["key"] == "films.example"
@@ -90,11 +102,70 @@ def test_a_schedule_says_where_its_job_begins(terminal: Any, tmp_path: Path) -> 
     assert (newest["url"], newest["page"]) == ("https://archive.example/all", "list")
 
 
-def test_the_same_id_twice_is_one_job(terminal: Any) -> None:
+def test_the_same_id_twice_is_published_once(terminal: Any) -> None:
     id = uuid4()
-    for _ in range(2):
-        terminal.run("jobs", "publish", "demo", URL, "--id", id)
+    command = ("jobs", "publish", "demo", URL, "--id", id)
+    assert [terminal.json(*command)["published"] for _ in range(2)] == [True, False]
     assert terminal.json("jobs", "status", id)["counts"]["pages"] == 1
+
+
+def test_a_period_has_one_job_whoever_publishes_it(terminal: Any, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(a_catalogue(base="https://films.example", schedule={"charts": CHARTS}))
+    terminal.env["SOURCES_FILE"] = str(file)
+    publish = ("jobs", "publish", "films", "--schedule", "charts", "--period")
+    told = [terminal.json(*publish, f"2026-01-0{when}") for when in ("2", "2T23:59:59", "3")]
+    assert [each["published"] for each in told] == [True, False, True]
+    assert told[0]["job_id"] == told[1]["job_id"]
+    newest = terminal.json("topics", "tail", ScrapeJob.topic, "-n", 1)
+    assert newest["body"]["url"] == "https://films.example/2026-01-03"
+    schedule = read_catalogue(file)["films"].schedule["charts"]
+    begins = datetime(2026, 1, 3, tzinfo=UTC)
+    by_a_scraper = Due(Recurring("films", "charts", schedule), begins, missed=0).message
+    assert newest["headers"]["ce_id"] == str(by_a_scraper.id) == told[2]["job_id"]
+
+
+def test_a_period_is_of_a_schedule_and_has_an_id_of_its_own(offline: Any) -> None:
+    offline.run("jobs", "publish", "demo", URL, "--period", "2026-01-02", status=2)
+    options = ("--schedule", "updates", "--period", "2026-01-02", "--id", uuid4())
+    offline.run("jobs", "publish", "tvmaze", *options, status=2)
+
+
+def test_a_job_is_sound_once_each_of_its_records_is_a_row_or_a_reject(terminal: Any) -> None:
+    job = first_message(ScrapeJob(source="demo", url=URL))
+    page = PageFetched(source="demo", url=URL, kind="list", page=a_page(), events=2)
+    title, review = job.leads_to(a_title_scraped()), job.leads_to(a_review_scraped())
+    cleaned = title.leads_to(a_title_cleaned())
+    computed = FeaturesComputed(
+        title_id="t", content_hash="", text_hash="", recipe="", encoder="test"
+    )
+    messages = (job, job.leads_to(page), title, review, cleaned, cleaned.leads_to(computed))
+    terminal.publish(*messages, a_refusal_of(review))
+
+    def keep(table: str, *events: Message[Any]) -> None:
+        schema = pa.schema([("event_id", pa.string())])
+        rows = [(None, {"event_id": str(event.id)}) for event in events]
+        OffsetTable(terminal.settings.store, table, schema=schema, owner="test").append(rows)
+
+    keep("titles", title)
+    keep("features", cleaned)
+    told = terminal.json("jobs", "check", job.id, status=1)
+    assert told["done"]
+    assert told["tables"]["reviews"]["missing"] == [str(review.id)]
+    keep("rejects", review)
+    told = terminal.json("jobs", "check", job.id)
+    assert told["sound"]
+    assert {name: each["rows"] for name, each in told["tables"].items() if each["count"]} == {
+        "titles": 1,
+        "reviews": 0,
+        "features": 1,
+    }
+    keep("titles", title)
+    assert terminal.json("jobs", "check", job.id, status=1)["tables"]["titles"]["repeated"] == [
+        str(title.id)
+    ]
+    assert "not sound" in terminal.run("jobs", "check", job.id, status=1).stdout
+    terminal.run("jobs", "check", uuid4(), status=3)
 
 
 def test_a_job_that_nobody_published_is_not_found(terminal: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trending_shared.events import RetrainingDecided, RetrainingRequested
-from trending_shared.messages import Message
+from trending_shared.messages import Message, first_message
 
 
 @pytest.fixture
@@ -74,3 +74,29 @@ def test_a_request_is_followed_to_the_decision(terminal: Any, yes: bool) -> None
     assert "[/because]" in said
     assert ("possible at 2026-11-02 00:00:00" in said) != yes
     assert asked[0].force
+
+
+@pytest.mark.connected
+def test_a_request_that_was_made_already_is_only_followed(terminal: Any) -> None:
+    request = first_message(RetrainingRequested(reason="a whim"))
+    decided = RetrainingDecided(
+        decision_id=str(request.id),
+        model="genres",
+        trigger="person",
+        retrain=True,
+        codes=("person",),
+        reasons=("a person asked: a whim",),
+        decided_at=datetime(2026, 11, 1, tzinfo=UTC),
+        budget_left=3,
+    )
+    terminal.publish(request, request.leads_to(decided))
+    before = records(terminal)
+    said = terminal.json("retrain", "now", "--reason", "another", "--id", request.id)
+    assert said["decision_id"] == str(request.id)
+    assert said["reasons"] == ["a person asked: a whim"]
+    assert records(terminal) == before
+
+
+def records(terminal: Any) -> int:
+    topics = {each["topic"]: each for each in terminal.json("topics", "list")}
+    return int(topics[RetrainingRequested.topic]["records"])
