@@ -1,20 +1,33 @@
 """`trending features`: what is computed of a title, at what cost, and as plain Parquet."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
 
 from trending_cli import clients
-from trending_cli.output import Exit, JsonOption, fail, print_json, print_table, tell, warn
+from trending_cli.datasets import find_manifest
+from trending_cli.output import (
+    Exit,
+    JsonOption,
+    console,
+    fail,
+    print_json,
+    print_table,
+    shown,
+    tell,
+    warn,
+)
 from trending_shared.datasets import newest_manifest, read_dataset
 from trending_shared.errors import ModelNotFound, StoreUnavailable
-from trending_shared.features import LIBRARY, measure_cost
+from trending_shared.features import LIBRARY, STATISTICS, measure_cost
 from trending_shared.storage import ObjectStore
 from trending_shared.tables import read_table
 
@@ -48,6 +61,7 @@ TITLE_TRENDS = pa.schema(
         ("signals", pa.int32()),
     ]
 )
+_COUNTED = tuple(name for name in TITLE_FEATURES.names if name.startswith("plot_"))
 _ENCODED = 50  # titles whose embedding is timed, at some ten milliseconds each
 _AT_ONCE = 10_000  # rows of the catalog that are held as Python objects
 
@@ -108,6 +122,70 @@ def _encoder(home: Path) -> "SentenceEncoder | None":
         return SentenceEncoder.load(home / "encoder")
     except (ImportError, ModelNotFound):
         return None
+
+
+@app.command()
+def check(
+    dataset: Annotated[str, typer.Argument(help="A snapshot's id, or `newest`.")] = "newest",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare a snapshot with the features: is each title there, and were both made of one text?
+
+    Status 1 if a title has no features, or other ones than its row would have today.
+    """
+    common = clients.settings()
+    store = ObjectStore.at(common.store)
+    manifest = find_manifest(store, dataset)
+    columns = ["title_id", "content_hash", "text_hash", "plot"]
+    titles = read_dataset(store, manifest, columns).to_pylist()
+    wanted = pc.field("content_hash").isin([title["content_hash"] for title in titles])
+    names = ["title_id", "content_hash", "text_hash", "recipe", "statistics", *_COUNTED]
+    found = read_table(common.store, "features", names, where=wanted)
+    features = {
+        (row["title_id"], row["content_hash"]): row
+        for row in (found[0].to_pylist() if found else ())
+    }
+    compared = compare(titles, features, recipe=manifest.recipe)
+    sound = not any(compared.values())
+    told = {"dataset_id": manifest.dataset_id, "titles": len(titles), "sound": sound, **compared}
+    if as_json:
+        print_json(told)
+    else:
+        for what, ids in compared.items():
+            console.print(shown(f"{what.replace('_', ' ')}: {len(ids)} {' '.join(ids[:5])}"))
+        state = "[green]sound[/]" if sound else "[red]not sound[/]"
+        console.print(f"{len(titles)} titles of dataset {manifest.dataset_id}: {state}")
+    if not sound:
+        raise typer.Exit(Exit.FAILED)
+
+
+def compare(
+    titles: Sequence[Mapping[str, Any]],
+    features: Mapping[tuple[str, str], Mapping[str, Any]],
+    *,
+    recipe: str,
+) -> dict[str, list[str]]:
+    """The ids of titles whose features are missing, or aren't what their rows would have.
+
+    Args:
+        titles: rows of a dataset: title_id, content_hash, text_hash, plot.
+        features: rows of the table `features`, by title and content.
+        recipe: by which the dataset's texts were made; those of another can't be compared.
+    """
+    missing, of_other_text, miscounted = [], [], []
+    for title in titles:
+        id = title["title_id"]
+        row = features.get((id, title["content_hash"]))
+        if row is None:
+            missing.append(id)
+            continue
+        if row.get("recipe") == recipe and row["text_hash"] != title["text_hash"]:
+            of_other_text.append(id)
+        if row.get("statistics") == STATISTICS:
+            counted = asdict(LIBRARY[STATISTICS].of(title))
+            if any(row[f"plot_{name}"] != value for name, value in counted.items()):
+                miscounted.append(id)
+    return {"missing": missing, "of_other_text": of_other_text, "miscounted": miscounted}
 
 
 @app.command()

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from trending_cli import (
     audit,
     catalog,
+    datasets,
     dead_letters,
     drift,
     experiments,
@@ -92,6 +93,7 @@ app.add_typer(imports.app, name="import")
 app.add_typer(topics.app, name="topics")
 app.add_typer(sources.app, name="sources")
 app.add_typer(dead_letters.app, name="dlq")
+app.add_typer(datasets.app, name="datasets")
 app.add_typer(models.app, name="models")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(experiments.app, name="experiment")

@@ -216,3 +216,27 @@ def test_the_library_is_listed_with_its_cost_where_there_is_a_dataset(terminal: 
     assert after["titles"] > 0
     assert LIBRARY.keys() < {each["name"] for each in after["features"]}
     assert all(each["microseconds"] > 0 for each in after["features"])
+
+
+def test_a_dataset_is_compared_with_the_features_of_its_titles(offline: Any) -> None:
+    features = [a_version(f"t_{number}", plot=f"A ghost calls {number}.") for number in range(4)]
+    rows = [
+        some_rows(1)[0]
+        | {name: row[name] for name in ("title_id", "content_hash", "text_hash")}
+        | {"plot": f"A ghost calls {number}."}
+        for number, row in enumerate(features)
+    ]
+    store = ObjectStore.at(offline.settings.store)
+    cut_dataset(store, "0123456789abcdef", rows)
+    keep(offline, features)
+    told = offline.json("features", "check")
+    assert (told["sound"], told["titles"], told["dataset_id"]) == (True, 4, "0123456789abcdef")
+    rows[0]["text_hash"] = "another"
+    rows[1]["plot"] = "A ghost calls."
+    rows[2]["content_hash"] = "0" * 16
+    cut_dataset(store, "fedcba9876543210", rows)
+    told = offline.json("features", "check", "fedcba9876543210", status=1)
+    found = {name: told[name] for name in ("missing", "of_other_text", "miscounted")}
+    assert found == {"missing": ["t_2"], "of_other_text": ["t_0"], "miscounted": ["t_1"]}
+    assert "not sound" in offline.run("features", "check", status=1).stdout
+    offline.run("features", "check", "none", status=3)
