@@ -35,6 +35,7 @@ from trending_cli.privacy import commands as privacy
 from trending_cli.processes import SERVICES
 from trending_cli.quality import commands as quality
 from trending_cli.replay import replay
+from trending_cli.smoke import smoke
 from trending_cli.story import story
 from trending_shared.errors import (
     BrokerUnavailable,
@@ -87,6 +88,7 @@ app.command()(demo)
 app.command()(lineage)
 app.command()(story)
 app.command()(replay)
+app.command()(smoke)
 app.command()(doctor)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(imports.app, name="import")
