@@ -7,10 +7,11 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt --overrides overrides.txt
 MANIFESTS := constraints.txt overrides.txt packages.txt pyproject.toml $(wildcard */pyproject.toml services/*/pyproject.toml)
-CODE := shared services cli demo pipeline tests benchmarks docs notebooks/execute.py deploy/docker deploy/feast deploy/grafana
+CODE := shared services cli demo pipeline tests benchmarks docs notebooks/execute.py deploy/docker deploy/feast deploy/grafana deploy/airflow
 FEAST := deploy/feast/.venv
 DVC := deploy/dvc/.venv
 MOTO := deploy/terraform/.venv
+AIRFLOW := deploy/airflow/.venv
 FEATURES ?= $(or $(TRENDING_HOME),.trending)/features
 
 help: ## list the targets
@@ -59,11 +60,17 @@ $(MOTO)/installed: deploy/terraform/requirements.txt deploy/terraform/constraint
 	$(UV) pip install --quiet --python $(MOTO)/bin/python -c deploy/terraform/constraints.txt -r deploy/terraform/requirements.txt
 	@touch $@
 
+$(AIRFLOW)/installed: deploy/airflow/requirements.txt deploy/airflow/constraints.txt | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(AIRFLOW)
+	$(UV) pip install --quiet --python $(AIRFLOW)/bin/python -c deploy/airflow/constraints.txt -r deploy/airflow/requirements.txt
+	@touch $@
+
 install: $(VENV)/installed ## what the demo and the services need
 install-dev: $(VENV)/installed-dev ## and what tests and checks need
 install-feast: $(FEAST)/installed ## Feast, in an environment of its own
 install-dvc: $(DVC)/installed ## DVC, in an environment of its own
 install-terraform: $(MOTO)/installed ## moto, which stands in for AWS, in an environment of its own
+install-airflow: $(AIRFLOW)/installed ## Airflow, in an environment of its own
 
 lock: | $(UV) ## add what is missing to constraints.txt (ARGS=--upgrade resolves it anew)
 	@cp constraints.txt constraints.new
@@ -84,6 +91,10 @@ lock-dvc: | $(UV) ## resolve DVC's environment (ARGS=--upgrade does it anew)
 lock-terraform: | $(UV) ## resolve moto's environment (ARGS=--upgrade does it anew)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
 	  deploy/terraform/requirements.txt --output-file deploy/terraform/constraints.txt $(ARGS)
+
+lock-airflow: | $(UV) ## resolve Airflow's environment (ARGS=--upgrade does it anew)
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
+	  deploy/airflow/requirements.txt --output-file deploy/airflow/constraints.txt $(ARGS)
 
 # ------------------------------------------------------------------ check
 
@@ -125,6 +136,9 @@ test-dvc: $(VENV)/installed-dev $(DVC)/installed ## the pipeline by DVC, there a
 
 terraform-test: $(VENV)/installed-dev $(MOTO)/installed ## Terraform: format, validity, policies, and an apply on moto (TF_PLUGIN_DIR=folder of providers)
 	$(BIN)/python -m pytest -m terraform tests/terraform $(ARGS)
+
+airflow-test: $(VENV)/installed-dev $(AIRFLOW)/installed ## both DAGs on two days, each day twice, on a house of their own
+	$(BIN)/python -m pytest -m airflow tests/airflow $(ARGS)
 
 compare: $(VENV)/installed-dev ## every family of models side by side (CATALOGUE=file.csv for another than the demo's)
 	rm -rf .trending/compare/store/{tables,datasets} && mkdir -p .trending/compare
@@ -207,6 +221,6 @@ images-test: $(VENV)/installed ## and start each, confined, and lead a job throu
 clean: ## remove the environment and everything a run has left
 	git ls-files --error-unmatch dvc.lock >/dev/null 2>&1 || rm -f dvc.lock
 	rm -rf .dvc/cache .dvc/tmp data/demo.csv data/store data/registry data/evaluation
-	rm -rf $(VENV) $(FEAST) $(DVC) $(MOTO) site .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FEAST) $(DVC) $(MOTO) site .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(AIRFLOW)
 
-.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site images images-test install-terraform lock-terraform terraform-test
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site images images-test install-terraform lock-terraform terraform-test install-airflow lock-airflow airflow-test
