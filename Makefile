@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt --overrides overrides.txt
 MANIFESTS := constraints.txt overrides.txt packages.txt pyproject.toml $(wildcard */pyproject.toml services/*/pyproject.toml)
-CODE := shared services cli demo pipeline tests benchmarks docs notebooks/execute.py deploy/docker deploy/feast deploy/grafana deploy/airflow
+CODE := shared services cli demo pipeline tests benchmarks docs notebooks/execute.py deploy/docker deploy/feast deploy/grafana deploy/airflow deploy/release
 FEAST := deploy/feast/.venv
 DVC := deploy/dvc/.venv
 MOTO := deploy/terraform/.venv
@@ -196,6 +196,11 @@ dashboards: $(VENV)/installed-dev ## Grafana's dashboards, from the code
 dashboards-check: $(VENV)/installed-dev
 	$(BIN)/python deploy/grafana/dashboards.py --check
 
+workflows-check: $(VENV)/installed-dev ## GitHub's workflows, by actionlint with ShellCheck and by zizmor (needs Go once)
+	@command -v go >/dev/null || { echo "error: actionlint is built once by Go 1.21 or newer (https://go.dev/dl)"; exit 1; }
+	go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -shellcheck $(BIN)/shellcheck
+	$(BIN)/zizmor --quiet --offline --no-progress .github
+
 cards: $(VENV)/installed-dev ## data cards of all sources and of the demo's dataset
 	folder=$$(mktemp -d) && $(BIN)/python -m pipeline.demo_store $$folder && \
 	  STORE_URL=file://$$folder $(BIN)/trending quality cards --folder docs/data-cards; \
@@ -223,4 +228,4 @@ clean: ## remove the environment and everything a run has left
 	rm -rf .dvc/cache .dvc/tmp data/demo.csv data/store data/registry data/evaluation
 	rm -rf $(VENV) $(FEAST) $(DVC) $(MOTO) site .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(AIRFLOW)
 
-.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site images images-test install-terraform lock-terraform terraform-test install-airflow lock-airflow airflow-test
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site images images-test install-terraform lock-terraform terraform-test install-airflow lock-airflow airflow-test workflows-check
