@@ -123,6 +123,20 @@ def show(
 
 
 @app.command()
+def card(
+    version: Annotated[str, typer.Argument(help="A version, or champion.")] = CHAMPION,
+    model: NameOption = "genres",
+    as_json: JsonOption = False,
+) -> None:
+    """Print a model's card, as Markdown: what it is for, how good it is, where it is weak."""
+    manifest = _manifest(_registry(clients.settings()), model, version)
+    if as_json:
+        print_json({"version": manifest.version, "card": manifest.card})
+    else:
+        typer.echo(manifest.card.rstrip())
+
+
+@app.command()
 def report(
     version: Annotated[str, typer.Argument(help="A version, or champion.")] = CHAMPION,
     model: NameOption = "genres",

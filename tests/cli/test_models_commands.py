@@ -66,6 +66,13 @@ def test_a_model_is_shown_with_its_scores_by_genre_and_by_slice(offline: Any) ->
     assert second.version in offline.run("models", "show", second.version).stdout
 
 
+def test_a_models_card_is_told_as_it_was_written(offline: Any) -> None:
+    first, second = two_models(offline)
+    assert offline.run("models", "card").stdout == f"{first.card.rstrip()}\n"
+    told = offline.json("models", "card", second.version)
+    assert told == {"version": second.version, "card": second.card}
+
+
 def test_what_the_registry_does_not_hold_is_not_found(offline: Any) -> None:
     assert "no champion" in offline.run("models", "show", status=3).stderr
     assert "no genres 0123" in offline.run("models", "show", "0123", status=3).stderr
