@@ -240,7 +240,6 @@ class Buildah:
             *("--storage-driver", "overlay"),
         ]
         self._folder = folder
-        _run([*self._program, "rm", "--all"])  # what a run that was killed has left
 
     def build(self, tag: str, arguments: Mapping[str, str], *, log: Path, afresh: bool) -> None:
         self._make_base()
@@ -277,7 +276,9 @@ class Buildah:
         with tempfile.TemporaryDirectory(dir=self._folder) as scratch:
             tree, archive = Path(scratch, "tree"), Path(scratch, "base.tar")
             try:
-                _run(["debootstrap", "--variant=minbase", _SUITE, tree, _mirror()], log)
+                # Who may not make devices is to bind the machine's, as it does in this kind of container.
+                kind = [] if _of_this_machine() else ["env", "container=lxc"]
+                _run([*kind, "debootstrap", "--variant=minbase", _SUITE, tree, _mirror()], log)
             finally:
                 for name in ("proc", "sys"):  # which it may have left mounted
                     subprocess.run(["umount", tree / name], capture_output=True)
@@ -299,6 +300,11 @@ def _strip(tree: Path) -> None:
     for name in ("hostname", "resolv.conf"):
         (tree / "etc" / name).write_text("")
     (tree / "etc/apt/sources.list").write_text(f"deb {_MIRROR} {_SUITE} main\n")
+
+
+def _of_this_machine() -> bool:
+    """Whether our root is that of the machine, not of a user namespace."""
+    return Path("/proc/self/uid_map").read_text().split() == ["0", "0", str(2**32 - 1)]
 
 
 def _of_this_suite() -> bool:

@@ -56,9 +56,8 @@ class Recipe:
 
     @property
     def tag(self) -> str:
-        return f"trending-{self.arguments['SERVICE']}" + self.name.removeprefix(
-            self.service
-        ).replace("[", "-").replace("]", "")
+        extras = self.arguments.get("EXTRAS")
+        return f"trending-{self.arguments['SERVICE']}" + (f"-{extras}" if extras else "")
 
 
 def recipes(names: Sequence[str] | None = None) -> list[Recipe]:
@@ -71,7 +70,7 @@ def recipes(names: Sequence[str] | None = None) -> list[Recipe]:
     built = {name: each for name, each in services.items() if "build" in each}
     chosen = []
     for name in names or built:
-        asked = re.fullmatch(r"([a-z]+)(?:\[([a-z,]+)\])?", name)
+        asked = re.fullmatch(r"([a-z]+)(?:\[([a-z]+)\])?", name)
         if not asked or asked[1] not in built:
             raise fail(f"no service {name} is built; there are {', '.join(built)}", Exit.USAGE)
         service = built[asked[1]]
@@ -133,8 +132,8 @@ def try_out(names: Names = None, as_json: JsonOption = False) -> None:
     images = _weighed(engine, chosen, afresh=False)
     try:
         ran, walk = _run(engine, chosen)
-    except TrendingError as error:
-        raise fail(f"{error.reason}: {error}") from error
+    except (TrendingError, httpx.HTTPError) as error:
+        raise fail(str(error)) from error
     _show(images, ran, walk, as_json=as_json)
 
 
@@ -240,7 +239,7 @@ def _run(engine: Engine, chosen: Sequence[Recipe]) -> tuple[list[Ran], dict[str,
         kafka = exits.enter_context(EmbeddedKafka(home, on_progress=tell))
         settings = {
             "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
-            "FEATURIZER_SNAPSHOT_TITLES": "300",
+            "FEATURIZER_SNAPSHOT_TITLES": "200",
         }
         if "site" in ports:
             address = f"{HOST}:{ports['site']}"
@@ -325,9 +324,8 @@ def _walk(data: Path, bootstrap: str, ports: Mapping[str, int]) -> dict[str, Any
             raise EngineFailed(f"no model serves after {_SERVED_WITHIN:.0f} s")
         time.sleep(0.5)
     wanted = {"items": [{"text": "A detective hunts a ghost in a small town."}]}
-    [answer] = httpx.post(f"{gateway}/v1/genres", json=wanted, timeout=30, trust_env=False).json()[
-        "items"
-    ]
+    said = httpx.post(f"{gateway}/v1/genres", json=wanted, timeout=30, trust_env=False)
+    [answer] = said.raise_for_status().json()["items"]
     record = f"{gateway}/v1/predictions/{answer['prediction_id']}/lineage"
     while not _answers(record):
         if time.monotonic() - began > _SERVED_WITHIN:
@@ -349,7 +347,12 @@ def _walk(data: Path, bootstrap: str, ports: Mapping[str, int]) -> dict[str, Any
 
 def _trending(env: Mapping[str, str], *arguments: str) -> dict[str, Any]:
     command = [str(Path(sys.executable).with_name("trending")), *arguments, "--json"]
-    done = subprocess.run(command, env=dict(env), capture_output=True, text=True)
+    try:
+        done = subprocess.run(
+            command, env=dict(env), capture_output=True, text=True, timeout=_SERVED_WITHIN
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EngineFailed(f"trending {arguments[0]} comes to no end") from error
     if done.returncode:
         raise EngineFailed(f"trending {' '.join(arguments)}: {done.stderr}")
     answer: dict[str, Any] = json.loads(done.stdout)
