@@ -1,7 +1,7 @@
 """The object store on a real S3 server: who is refused is told why, and a task's role is enough."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -166,10 +166,11 @@ def test_the_role_of_a_task_opens_store_and_tables(role: TaskRole, url: str) -> 
 def test_credentials_that_are_nearly_over_are_asked_for_anew(role: TaskRole, url: str) -> None:
     role.lasting = timedelta(seconds=30)
     store, table = ObjectStore.at(url), OffsetTable(url, "titles", schema=SCHEMA, owner="test")
-    for use in (
+    uses: list[Callable[[int], object]] = [
         lambda n: store.put("a", str(n).encode()),
         lambda n: table.append([(None, {"event_id": str(n)})]),
-    ):
+    ]
+    for use in uses:
         use(0)
         asked = len(role.asked)
         for n in range(1, 1000):  # what was handed out a tenth of a second ago is used once more

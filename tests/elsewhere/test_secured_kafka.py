@@ -19,13 +19,20 @@ from prometheus_client import CollectorRegistry
 from tests.secured_kafka import SecuredKafka
 
 from trending_cli import clients
-from trending_shared.errors import SettingInvalid
+from trending_shared.errors import BrokerUnavailable, SettingInvalid
 from trending_shared.events import DatasetRequested
 from trending_shared.messages import Message, Position, decode, first_message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.reading import reader
 from trending_shared.settings import KafkaSettings, read_settings
-from trending_shared.topics import ensure_topics, list_partitions, topic_spec
+from trending_shared.topics import (
+    FOREVER,
+    TopicSpec,
+    _create_missing,
+    ensure_topics,
+    list_partitions,
+    topic_spec,
+)
 from trending_shared.worker import create_broker
 
 pytestmark = [
@@ -190,9 +197,18 @@ async def test_who_is_refused_is_told_which_setting_to_change(
     assert secured.password not in str(services.value)
 
 
+async def test_more_replicas_than_there_are_brokers_are_told_by_the_settings_name(
+    secured: SecuredKafka,
+) -> None:
+    kafka = KafkaSettings(bootstrap_servers=secured.embedded.address)
+    topic = TopicSpec("thrice", 1, FOREVER)
+    with pytest.raises(BrokerUnavailable, match="KAFKA_REPLICATION_FACTOR is 3"):
+        await _create_missing([topic], kafka.connection, 3)  # which is tried again for a minute
+
+
 async def test_who_speaks_no_tls_is_told_so_when_patience_ends(secured: SecuredKafka) -> None:
     kafka = KafkaSettings(bootstrap_servers=secured.password_at)
-    with pytest.raises(Exception, match="KAFKA_SECURITY_PROTOCOL=PLAINTEXT right"):
+    with pytest.raises(BrokerUnavailable, match="KAFKA_SECURITY_PROTOCOL=PLAINTEXT right"):
         async with clients.admin(kafka):
             pass
 

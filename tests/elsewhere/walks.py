@@ -36,14 +36,14 @@ OURS = ("KAFKA_", "STORE_URL", "CATALOG_URL", "AWS_", "TRENDING_HOME")
 
 # What depends on when something was looked at, and not only on what was done.
 BY_CHANCE = {
-    "titles-merged": "namesakes are noticed by batch",
+    "topic titles-merged": "namesakes are noticed by batch",
     "table merged": "namesakes are noticed by batch",
-    "table pages": "says when",
-    "predictions-served": "the gateway asks about listed titles while nobody waits",
+    "table pages": "tells times",
+    "topic predictions-served": "the gateway asks about listed titles while nobody waits",
     "catalog predictions": "the gateway asks about listed titles while nobody waits",
     "catalog title_predictions": "the gateway asks about listed titles while nobody waits",
 }
-
+POSTPONED = "what was slow was tried again"  # in topics of retries
 
 # What people ask afterwards, of everything that the walk has left.
 COMMANDS = (
@@ -75,7 +75,12 @@ class Line:
 
     @property
     def varies(self) -> bool:
-        return self.what.removeprefix("topic ") in BY_CHANCE
+        return bool(why_by_chance(self.what))
+
+
+def why_by_chance(what: str) -> str:
+    """Why two walks may differ in this; nothing where they must not."""
+    return BY_CHANCE.get(what, POSTPONED if "-retry-" in what else "")
 
 
 @contextmanager
@@ -155,9 +160,8 @@ def compare(embedded: Outcome, elsewhere: Outcome) -> list[Line]:
             before.get(what, (0, None)),
             after.get(what, (0, None)),
         )
-        note = BY_CHANCE.get(what.removeprefix("topic "), "")
         same = one == other and hash_one == hash_other
-        lines.append(Line(what, one, other, same, note or (hash_one or "")))
+        lines.append(Line(what, one, other, same, why_by_chance(what) or hash_one or ""))
     return lines
 
 
