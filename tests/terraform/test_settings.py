@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from trending_cli.processes import SERVICES
 from trending_inference.workers import _STOP_WITHIN
 from trending_scraper.scheduling import TRANSACTIONAL_ID
+from trending_shared.api_keys import ApiKey, Scope
 from trending_shared.settings import KafkaSettings, variable_name
 from trending_shared.topics import SCHEDULES
 
@@ -73,14 +74,13 @@ def test_a_service_starts_with_what_it_is_told(
     outputs: Mapping[str, Any], service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = {"CATALOG_URL": "postgresql+asyncpg://trending:p@db:5432/trending?ssl=require"}
-    line = runpy.run_path(str(ROOT / "shared/trending_shared/api_keys.py"))["ApiKey"]
-    _, given["INFERENCE_API_KEYS"] = line.create("somebody", ["read"])
+    given["INFERENCE_API_KEYS"] = ApiKey.create("somebody", [Scope.READ])[1].line
     for house in outputs.values():
         container = house["containers"][service]
         for each in container["environment"]:
             monkeypatch.setenv(each["name"], each["value"])
         for each in container["secrets"]:
-            monkeypatch.setenv(each["name"], str(given.get(each["name"], A_VALUE)))
+            monkeypatch.setenv(each["name"], given.get(each["name"], A_VALUE))
         if "AWS_MSK_IAM" not in str(KafkaSettings.model_fields["sasl_mechanism"].annotation):
             monkeypatch.delenv("KAFKA_SASL_MECHANISM")
         settings = settings_of(service)()
