@@ -1,7 +1,7 @@
 """What the cleaner erases from its tables, what it says anew, and what it takes no more."""
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -26,16 +26,14 @@ from trending_shared.testing import (
     delivered,
 )
 
-if TYPE_CHECKING:
-    from tests.cleaner.conftest import House
-
+House = Any  # the fixture of `conftest`
 MOTH, OWL = "ab" * 32, "cd" * 32
 SAID = "I have seen it four times and the last hour is better each time I see it."
 URL = "http://films.example/titles/alien-1979"
 OTHER = "http://other.example/alien"
 
 
-def erasure(house: "House", kind: Any = "author", **names: Any) -> Message[RecordsErased]:
+def erasure(house: House, kind: Any = "author", **names: Any) -> Message[RecordsErased]:
     """What the scraper answers when it has done its part."""
     told = {name: names_of(values) for name, values in names.items()}
     asked = Erasure(
@@ -50,12 +48,12 @@ def erasure(house: "House", kind: Any = "author", **names: Any) -> Message[Recor
     return delivered(RecordsErased(erasure_id="e1", service="scraper", counts={}))
 
 
-def reviews(house: "House", *scraped: Any, first: int = 0) -> list[Message[Any]]:
+def reviews(house: House, *scraped: Any, first: int = 0) -> list[Message[Any]]:
     messages = [delivered(one, offset=first + n) for n, one in enumerate(scraped)]
     return house.cleaner.on_reviews_scraped(messages)
 
 
-def test_an_authors_reviews_go_and_what_others_said_stays(house: "House") -> None:
+def test_an_authors_reviews_go_and_what_others_said_stays(house: House) -> None:
     reviews(house, a_review_scraped(author_hash=MOTH), a_review_scraped(text=SAID, position=1))
     before = house.rows("reviews")
     [answer] = house.eraser.on_records_erased(erasure(house, subjects=[MOTH]))
@@ -66,7 +64,7 @@ def test_an_authors_reviews_go_and_what_others_said_stays(house: "House") -> Non
 
 
 def test_what_comes_by_an_erased_author_is_taken_no_more_until_that_is_lifted(
-    house: "House",
+    house: House,
 ) -> None:
     asked = erasure(house, subjects=[MOTH])
     review = a_review_scraped(author_hash=MOTH)
@@ -78,19 +76,17 @@ def test_what_comes_by_an_erased_author_is_taken_no_more_until_that_is_lifted(
     assert isinstance(answer.event, ReviewCleaned)
 
 
-def test_a_review_that_repeated_an_erased_one_is_the_first_to_say_it_now(house: "House") -> None:
+def test_a_review_that_repeated_an_erased_one_is_the_first_to_say_it_now(house: House) -> None:
     copied = a_review_scraped(text=f"{SAID} Truly.", position=1)
     first, second = reviews(house, a_review_scraped(author_hash=MOTH, text=SAID), copied)
     assert isinstance(second.event, RecordRejected)
-    house.eraser.on_records_erased(
-        erasure(house, subjects=[MOTH], records=[first.event.review_id])
-    )
+    house.eraser.on_records_erased(erasure(house, subjects=[MOTH], records=[first.event.review_id]))
     assert house.rows("rejects") == []
     [again] = reviews(house, copied, first=2)
     assert isinstance(again.event, ReviewCleaned)
 
 
-def test_a_title_that_another_source_tells_of_too_keeps_what_that_said(house: "House") -> None:
+def test_a_title_that_another_source_tells_of_too_keeps_what_that_said(house: House) -> None:
     ids = {"imdb": "tt0078748"}
     mine = a_title_scraped(external_ids=ids, page=a_page(url=URL))
     other = a_title_scraped(
@@ -113,7 +109,7 @@ def test_a_title_that_another_source_tells_of_too_keeps_what_that_said(house: "H
     assert title_id not in {row["title_id"], *(member["title_id"] for member in row["members"])}
 
 
-def test_it_waits_for_the_scraper(house: "House") -> None:
+def test_it_waits_for_the_scraper(house: House) -> None:
     reviews(house, a_review_scraped(author_hash=MOTH))
     asked = erasure(house, subjects=[MOTH])
     other = asked.event.model_copy(update={"service": "featurizer"})
@@ -123,7 +119,7 @@ def test_it_waits_for_the_scraper(house: "House") -> None:
 
 @pytest.mark.parametrize(("days", "left"), [(99, 2), (101, 1), (120, 0)])
 async def test_rows_are_deleted_after_the_time_they_are_kept(
-    house: "House", days: int, left: int
+    house: House, days: int, left: int
 ) -> None:
     now = datetime(2026, 11, 1, 12, tzinfo=UTC)
     early, late = a_page(fetched_at=now), a_page(fetched_at=now + timedelta(days=10))

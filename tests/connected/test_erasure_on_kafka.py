@@ -129,7 +129,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 async def test_an_author_is_erased_everywhere_and_stays_so(
     fresh_kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
-    kafka = KafkaSettings(bootstrap_servers=fresh_kafka.address)
+    kafka = KafkaSettings(bootstrap_servers=fresh_kafka.address, partitions=1)
     async with a_house(kafka, tmp_path / "home") as house:
         house.site.at("/titles/alien", answer(a_film("Alien", ("moth", MOTH), ("owl", OWL))))
         await house.scrape("alien")

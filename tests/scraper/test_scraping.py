@@ -2,10 +2,10 @@
 
 import gzip
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal
 
 import pytest
 from obstore.store import MemoryStore
@@ -22,7 +22,7 @@ from trending_scraper.handlers import register_handlers
 from trending_scraper.metrics import ScraperMetrics
 from trending_scraper.pacing import Pacing
 from trending_scraper.quotas import Quotas
-from trending_scraper.raw_pages import RawPages
+from trending_scraper.raw_pages import RawPages, kept_pages, place
 from trending_scraper.scraping import (
     RecordTooLarge,
     Scraper,
@@ -43,7 +43,7 @@ from trending_scraper.testing import (
 )
 from trending_shared.clock import FrozenClock
 from trending_shared.delivery import Consumer
-from trending_shared.erasures import Erasures
+from trending_shared.erasures import Erasure, Erasures, names_of, write_erasure
 from trending_shared.errors import (
     Declined,
     Rejected,
@@ -52,6 +52,7 @@ from trending_shared.errors import (
     Unavailable,
 )
 from trending_shared.events import (
+    ErasureRequested,
     Event,
     Page,
     PageFetched,
@@ -61,6 +62,7 @@ from trending_shared.events import (
     TitleScraped,
 )
 from trending_shared.messages import Message
+from trending_shared.retention import Retention
 from trending_shared.storage import ObjectStore
 from trending_shared.testing import CollectingPublisher, delivered
 
@@ -666,3 +668,75 @@ async def test_two_sources_and_two_kinds_of_a_page_are_known_apart() -> None:
 def a_job_at(site: MisbehavingSite, **changes: Any) -> ScrapeJob:
     fields = {"source": "demo", "url": site.url("/titles/1"), "page": "detail"}
     return ScrapeJob(**(fields | changes))
+
+
+# ---------------------------------------------------------------- what was erased
+
+
+def erase(
+    house: House, kind: Literal["author", "page"], **names: Sequence[str]
+) -> ErasureRequested:
+    told = {name: names_of(values) for name, values in names.items()}
+    asked = Erasure(
+        erasure_id=f"e{len(house.store.keys('erasures'))}",
+        kind=kind,
+        asked_at=FETCHED_AT,
+        asked_by="test",
+        reason="a test",
+        **told,
+    )
+    write_erasure(house.store, asked)
+    return ErasureRequested(erasure_id=asked.erasure_id, kind=kind, reason="a test")
+
+
+async def test_a_page_that_was_erased_is_neither_fetched_nor_asked_for() -> None:
+    house = a_house(
+        {
+            "/titles?page=1": '<a href="/titles/alien">Alien</a> <a href="/titles/dark">Dark</a>',
+            "/titles/alien": a_detail_page(),
+        }
+    )
+    erase(house, "page", subjects=[BASE + "/titles/alien"])
+    assert await house.does(a_job("/titles/alien", page="detail")) == []
+    assert house.pages("erased") == 1
+    followed = events(await house.does(a_job("/titles?page=1")), ScrapeJob)
+    assert [job.url for job in followed] == [BASE + "/titles/dark"]
+
+
+async def test_an_erased_author_is_left_out_and_the_bytes_of_their_page_are_not_kept() -> None:
+    house = a_house({"/titles/alien-1979": a_detail_page()})
+    erase(house, "author", subjects=[Authors(b"a key of this test").hash("demo", "tidal moth")])
+    job = delivered(a_job("/titles/alien-1979", page="detail"))
+    first = await house.scraper.on_scrape_job(job)
+    assert [review.position for review in events(first, ReviewScraped)] == [1, 2]
+    assert house.store.keys("raw") == house.store.keys("fetches") == []
+    again = await house.scraper.on_scrape_job(job)  # nothing was kept of it
+    assert [message.id for message in again] == [message.id for message in first]
+
+
+async def test_bytes_and_records_of_fetches_are_erased_and_no_others() -> None:
+    house = a_house({"/titles/alien": a_detail_page(), "/titles/dark": a_detail_page(name="Dark")})
+    for path in ("/titles/alien", "/titles/dark"):
+        await house.does(a_job(path, page="detail"))
+    shown, _ = place(a_detail_page().encode())
+    asked = erase(house, "author", subjects=["somebody"], pages=[shown])
+    for counts in ({"raw": 1, "imports": 0, "fetches": 1}, dict.fromkeys(("raw", "fetches"), 0)):
+        [answer] = await Eraser(house.store).on_erasure_requested(delivered(asked))
+        assert answer.event.counts | counts == answer.event.counts
+    assert [shown in key for key in house.store.keys("raw")] == [False]
+    assert len(house.store.keys("fetches")) == 1
+
+
+async def test_pages_are_deleted_after_the_time_they_are_kept() -> None:
+    house = a_house({"/titles/alien": a_detail_page()})
+    await house.does(a_job("/titles/alien", page="detail"))
+    publisher, clock = CollectingPublisher(), FrozenClock(datetime.now(UTC))
+    kept = kept_pages(house.store, timedelta(days=30))
+    retention = Retention([kept], publisher=publisher, clock=clock)
+    clock.advance(timedelta(days=30))
+    await retention.look()
+    assert len(house.store.keys("raw")) == 1
+    clock.advance(timedelta(days=1))
+    await retention.look()
+    assert house.store.keys("raw") == house.store.keys("fetches") == []
+    assert [(one.event.what, one.event.count) for one in publisher.messages] == [("pages", 2)]
