@@ -163,7 +163,12 @@ async def test_the_catalog_wipes_what_was_deleted(tmp_path: Path) -> None:
 def test_files_are_found_and_the_brokers_and_the_stores_left_to_those_who_can_read_them(
     tmp_path: Path,
 ) -> None:
-    for name in ("kafka/data.log", "store/raw/ab", "wandb/run/files/table.json", "logs/cleaner.log"):
+    for name in (
+        "kafka/data.log",
+        "store/raw/ab",
+        "wandb/run/files/table.json",
+        "logs/cleaner.log",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f'{{"said": "{URL}"}}')
     scan = Scan()
@@ -193,5 +198,3 @@ def test_reports_are_deleted_and_lines_of_logs_blotted_in_place(tmp_path: Path) 
     assert len(told) == len(other + line + other)
     assert json.loads(told.splitlines()[1])["seconds"] == 1
     assert clear_files(tmp_path, MATCHER) == {}
-
-

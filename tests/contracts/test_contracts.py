@@ -15,6 +15,7 @@ from trending_shared.events import (
     ExperimentChanged,
     RecordRejected,
     RecordsDeleted,
+    RecordsErased,
     ServiceConfigured,
 )
 from trending_shared.messages import Position, decode
@@ -22,7 +23,7 @@ from trending_shared.messages import Position, decode
 EXAMPLES = Path(__file__).parent / "examples"
 DOCS = Path(__file__).parents[2] / "docs"
 FOR_PEOPLE = {RecordRejected, ExperimentChanged}
-OF_SEVERAL: set[type[Event]] = {ServiceConfigured, RecordsDeleted}
+OF_SEVERAL: set[type[Event]] = {ServiceConfigured, RecordsDeleted, RecordsErased}
 PERSONS = "operators"
 
 

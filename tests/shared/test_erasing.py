@@ -105,9 +105,7 @@ def test_a_follower_forgets_all_and_reads_what_is_left(tmp_path: Path) -> None:
     assert follow() == {"0", "1", "3", "4", "5"}
 
 
-def test_a_commit_in_between_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_commit_in_between_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = a_table(tmp_path)
     append(table, range(3), going=range(1))
     put_new, told = ObjectStore.put_new, []

@@ -63,7 +63,7 @@ class Belongings:
         gone = self.titles - self.stay
         needles = [
             *needles_of("author" if self.kind == "author" else "address", self.subjects),
-            *needles_of("id", (*self.reviews, *self.events, *gone)),
+            *needles_of("id", (*self.reviews, *gone)),
             *needles_of("text", self.texts),
         ]
         if self.kind == "page":

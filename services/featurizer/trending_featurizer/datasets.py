@@ -145,8 +145,12 @@ class Datasets:
         """
         lost, gone = [], 0
         for dataset_id in list_datasets(self._store):
-            manifest = read_manifest(self._store, dataset_id)
-            rows = read_dataset(self._store, manifest)
+            try:
+                manifest = read_manifest(self._store, dataset_id)
+                rows = read_dataset(self._store, manifest)
+            except DatasetDamaged as error:  # nobody learns from it; whoever searches sees it
+                log.error("dataset_damaged", dataset_id=dataset_id, detail=str(error))
+                continue
             left, titles, reviews = without_erased(rows, erasure)
             if titles or reviews:
                 self._replace_rows(manifest, left, erasure, titles, reviews)

@@ -5,7 +5,7 @@ then, and is written to the catalog again.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -108,8 +108,7 @@ class Eraser:
         count = await self._delete(reviews, reviews.c.review_id, ids)
         left = await asyncio.to_thread(self._newest, "reviews", "review_id", erasure.names)
         await self._entries.write_reviews([review_of(row) for row in left])
-        touched = sorted({row.title_id for row in named})
-        await self._trends.measure(touched, self._trends.today())
+        await self._measure({row.title_id for row in named})
         return {"catalog/reviews": count}
 
     async def _erase_titles(self, erasure: Erasure) -> dict[str, int]:
@@ -129,8 +128,14 @@ class Eraser:
         hashes = [text_hash(LIBRARY[RECIPE].of(row)) for row in left]
         await self._entries.write_titles(told, hashes)
         await self._entries.write_signals([signal_of(row) for row in counted])
-        await self._trends.measure([one.title_id for one in told], self._trends.today())
+        await self._measure(stay)
         return counts
+
+    async def _measure(self, title_ids: Collection[str]) -> None:
+        """What counted for their trends may be gone."""
+        ids = sorted(title_ids)
+        for start in range(0, len(ids), _AT_ONCE):
+            await self._trends.measure(ids[start : start + _AT_ONCE], self._trends.today())
 
     async def _delete(self, table: sa.Table, column: sa.Column[Any], values: Sequence[str]) -> int:
         count = 0
