@@ -108,6 +108,11 @@ def host(url: str) -> str:
     return url.split("://", 1)[-1].split("/", 1)[0].lower()
 
 
+def asked_at(url: str) -> str:
+    """Whom an address asks: a host, or a part of an imported file, which needs no pace."""
+    return url if url.startswith("store:") else host(url)
+
+
 # ---------------------------------------------------------------- scraper
 
 
@@ -125,8 +130,8 @@ class ScrapeJob(Event):
 
     @property
     def key(self) -> str:
-        """The host: one host is one partition, so its pace is kept by one scraper."""
-        return host(self.url)
+        """The host, or an import's part: a host is one partition, its pace kept by one scraper."""
+        return asked_at(self.url)
 
     @property
     def natural_key(self) -> str:
@@ -222,7 +227,7 @@ class PageFetched(Event):
 
     @property
     def key(self) -> str:
-        return host(self.url)
+        return asked_at(self.url)
 
     @property
     def natural_key(self) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import pytest
 
 from trending_shared.errors import ObjectMissing
+from trending_shared.events import ScrapeJob
 from trending_shared.imports import (
     MAX_PART,
     PartDamaged,
@@ -36,6 +37,12 @@ def test_the_same_rows_are_one_object_and_one_job(store: ObjectStore) -> None:
     assert len(store.keys("imports")) == 1
     assert part_job("csv", first) == part_job("csv", again)
     assert part_job("csv", first)[0] != part_job("mine", first)[0]
+
+
+def test_parts_are_keys_of_their_own_so_that_scrapers_share_a_file(store: ObjectStore) -> None:
+    jobs = [part_job("csv", keep_part(store, rows))[1] for rows in (b"one", b"other")]
+    assert [job.key for job in jobs] == [job.url for job in jobs]
+    assert ScrapeJob(source="demo", url="https://Films.example/a").key == "films.example"
 
 
 @pytest.mark.parametrize(
