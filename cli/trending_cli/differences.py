@@ -62,9 +62,11 @@ def _compare(old: Row, new: Row, found: Differences) -> None:
 
 
 def _tell(found: Differences, what: str, row: Row, **more: Any) -> None:
-    found.sources[str(row["source"])] += 1
+    if "source" in row:  # features have none
+        found.sources[str(row["source"])] += 1
     if sum(example["what"] == what for example in found.examples) < MOST_EXAMPLES:
-        example = {name: row[name] for name in ("source", "source_id", "event_id", "page_url")}
+        names = ("source", "source_id", "event_id", "page_url")
+        example = {name: row[name] for name in names if name in row}
         reason = {"reason": row["reason"]} if "reason" in row else {}
         found.examples.append({"what": what, **example, **reason, **more})
 

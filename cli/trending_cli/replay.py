@@ -6,7 +6,7 @@ points, as processes joined by pipes, and compares tables.
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -76,6 +76,20 @@ class Span:
 
 
 @dataclass
+class Compared:
+    """Rows of then and of today, by table; and rows of then that there is nothing to compare to."""
+
+    tables: dict[str, Differences] = field(default_factory=dict)
+    rows_of_problems: int = 0
+    rows_without_page: int = 0
+
+    @property
+    def equal(self) -> bool:
+        nothing_missing = not self.rows_of_problems and not self.rows_without_page
+        return nothing_missing and all(found.none for found in self.tables.values())
+
+
+@dataclass
 class Report:
     """What came of a replay."""
 
@@ -83,14 +97,11 @@ class Report:
     span: Span
     pages: int = 0
     problems: list[Problem] = field(default_factory=list)
-    rows_of_problems: int = 0
-    rows_without_page: int = 0
-    tables: dict[str, Differences] = field(default_factory=dict)
+    compared: Compared = field(default_factory=Compared)
 
     @property
     def equal(self) -> bool:
-        nothing_missing = not self.problems and not self.rows_without_page
-        return nothing_missing and all(found.none for found in self.tables.values())
+        return not self.problems and self.compared.equal
 
 
 def replay(
@@ -117,7 +128,8 @@ def replay(
     report = Report(f"{span.first:%Y%m%d}-{span.last:%Y%m%d}-{uuid4().hex[:8]}", span)
     with _place(common, report.replay, keep=keep) as there:
         _replay(common, report, there)
-        _compare(common, report, there)
+        unread = [problem.page for problem in report.problems]
+        report.compared = compare(common.store, there, report.span, unread, COMPARED)
     if as_json:
         print_json(as_document(report))
     else:
@@ -143,7 +155,7 @@ def _place(common: CommonSettings, name: str, *, keep: bool) -> Iterator[str]:
 
 
 def _replay(common: CommonSettings, report: Report, there: str) -> None:
-    pages = kept_pages(_read(common.store, PAGES), report.span)
+    pages = kept_pages(read_table(common.store, PAGES), report.span)
     if not pages:
         return
     with _bar(len(pages)) as step, _reading(there, report.span) as (asked, told):
@@ -158,17 +170,30 @@ def _replay(common: CommonSettings, report: Report, there: str) -> None:
 
 
 def kept_pages(rows: "pa.Table | None", span: Span) -> list[KeptPage]:
-    """The pages that were fetched in these days, each once, in the order they were told in."""
+    """The pages that were fetched in these days, each once, in the order they were told in.
+
+    That is Kafka's for each host. Between hosts, and so between partitions, it is that of fetching.
+    """
     if rows is None:
         return []
-    listed = span.select(rows).to_pylist()
-    listed.sort(key=lambda row: (row["partition"], row["offset"]))
+    listed = _in_order(span.select(rows).to_pylist())
     fetched = {
         (row["event_id"], row["fetched_at"]): row
         for row in reversed(listed)
         if row["outcome"] == "fetched"
     }
     return [KeptPage.model_validate(row) for row in reversed(fetched.values())]
+
+
+def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    rows.sort(key=lambda row: (row["partition"], row["offset"]))
+    latest: dict[int, datetime] = {}
+    at = []
+    for row in rows:
+        partition = row["partition"]
+        latest[partition] = max(row["fetched_at"], latest.get(partition, row["fetched_at"]))
+        at.append(latest[partition])
+    return [rows[number] for number in sorted(range(len(rows)), key=at.__getitem__)]
 
 
 def _ask(pages: Sequence[KeptPage], asked: IO[str]) -> None:
@@ -234,34 +259,44 @@ def _bar(pages: int) -> Iterator[Any]:
 # ---------------------------------------------------------------- comparing
 
 
-def _compare(common: CommonSettings, report: Report, there: str) -> None:
-    """Look for rows of the pages that were read, in the tables of then and of today."""
-    unread = {_of(problem.page) for problem in report.problems}
-    known = {_of(page) for page in kept_pages(_read(common.store, PAGES), report.span)}
-    for name in COMPARED:
-        before = _rows(common.store, name, report.span)
-        report.rows_of_problems += sum(_of_row(row) in unread for row in before)
-        report.rows_without_page += sum(_of_row(row) not in known for row in before)
-        report.tables[name] = differences(
-            [row for row in before if _of_row(row) in known - unread],
-            [row for row in _rows(there, name, report.span) if _of_row(row) not in unread],
+def compare(
+    here: str, there: str, span: Span, unread: Iterable[KeptPage], names: Iterable[str]
+) -> Compared:
+    """Look for rows of the pages that were read, in the tables of then and of today.
+
+    Args:
+        here: the store of the tables of then, and of the table of pages.
+        there: the store of those of today.
+        unread: pages that can't be read any more.
+    """
+    gone = {_of(page) for page in unread}
+    known = {_of(page) for page in kept_pages(read_table(here, PAGES), span)}
+    found = Compared()
+    for name in names:
+        before = _rows(here, name, span)
+        found.rows_of_problems += sum(_of_row(row) in gone for row in before)
+        found.rows_without_page += sum(_of_row(row) not in known for row in before)
+        found.tables[name] = differences(
+            [row for row in before if _of_row(row) in known - gone],
+            [row for row in _rows(there, name, span) if _of_row(row) not in gone],
         )
+    return found
 
 
-def _of(page: KeptPage) -> tuple[str, str, datetime]:
-    return page.page_url, page.page_key, page.fetched_at
+def _of(page: KeptPage) -> tuple[str, datetime]:
+    return page.page_hash, page.fetched_at
 
 
-def _of_row(row: dict[str, Any]) -> tuple[str, str, datetime]:
-    return row["page_url"], row["page_key"], row["fetched_at"]
+def _of_row(row: dict[str, Any]) -> tuple[str, datetime]:
+    return row["page_hash"], row["fetched_at"]
 
 
 def _rows(store: str, name: str, span: Span) -> list[dict[str, Any]]:
-    table = _read(store, name)
+    table = read_table(store, name)
     return [] if table is None else span.select(table).to_pylist()
 
 
-def _read(store: str, name: str) -> "pa.Table | None":
+def read_table(store: str, name: str) -> "pa.Table | None":
     """A table; none if it isn't there."""
     from deltalake import DeltaTable  # takes half a second, and few commands need it
     from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -286,26 +321,45 @@ def as_document(report: Report) -> dict[str, Any]:
         "source": report.span.source,
         "equal": report.equal,
         "pages": report.pages,
-        "problems": [
-            {
-                "source": problem.page.source,
-                "url": problem.page.url,
-                "event_id": problem.page.event_id,
-                "reason": problem.reason,
-                "detail": problem.detail,
-            }
-            for problem in report.problems
-        ],
-        "rows_of_problems": report.rows_of_problems,
-        "rows_without_page": report.rows_without_page,
-        "tables": {name: vars(found) for name, found in report.tables.items()},
+        "problems": [problem_document(problem) for problem in report.problems],
+        "rows_of_problems": report.compared.rows_of_problems,
+        "rows_without_page": report.compared.rows_without_page,
+        "tables": {name: vars(found) for name, found in report.compared.tables.items()},
         "not_compared": (*NOT_COMPARED, *LEFT_OUT),
     }
 
 
+def problem_document(problem: Problem) -> dict[str, Any]:
+    return {
+        "source": problem.page.source,
+        "url": problem.page.url,
+        "event_id": problem.page.event_id,
+        "reason": problem.reason,
+        "detail": problem.detail,
+    }
+
+
 def _print(report: Report, there: str | None) -> None:
+    title = (
+        f"{report.pages} pages of {report.span.first} to {report.span.last}, read by today's code"
+    )
+    print_problems(report.problems)
+    print_compared(title, report.compared)
+    if there:
+        console.print(shown(f"kept at {there}"))
+    console.print("[green]no differences[/]" if report.equal else "[yellow]differences[/]")
+
+
+def print_problems(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        page = problem.page
+        why = f"{problem.reason}: {problem.detail}"
+        console.print(shown(f"not read: {page.source} {page.url}: {why}"))
+
+
+def print_compared(title: str, compared: Compared) -> None:
     print_table(
-        f"{report.pages} pages of {report.span.first} to {report.span.last}, read by today's code",
+        title,
         ("table", "then", "today", "same", "only then", "only today", "changed", "in columns"),
         [
             (
@@ -313,22 +367,15 @@ def _print(report: Report, there: str | None) -> None:
                 *(found.only_before, found.only_after, found.changed),
                 ", ".join(f"{column} {count}" for column, count in found.columns.most_common()),
             )
-            for name, found in report.tables.items()
+            for name, found in compared.tables.items()
         ],
     )
-    for name, found in report.tables.items():
+    for name, found in compared.tables.items():
         for example in found.examples:
             told = " ".join(f"{key}={value}" for key, value in example.items() if key != "what")
             console.print(shown(f"{name}: {example['what']}: {told}"))
-    for problem in report.problems:
-        page = problem.page
-        why = f"{problem.reason}: {problem.detail}"
-        console.print(shown(f"not read: {page.source} {page.url}: {why}"))
-    if report.rows_of_problems:
-        console.print(f"{report.rows_of_problems} rows come from pages that can't be read")
-    if report.rows_without_page:
-        console.print(f"{report.rows_without_page} rows come from pages that aren't listed")
+    if compared.rows_of_problems:
+        console.print(f"{compared.rows_of_problems} rows come from pages that can't be read")
+    if compared.rows_without_page:
+        console.print(f"{compared.rows_without_page} rows come from pages that aren't listed")
     console.print(f"not compared: table {', '.join(NOT_COMPARED)}; columns {', '.join(LEFT_OUT)}")
-    if there:
-        console.print(shown(f"kept at {there}"))
-    console.print("[green]no differences[/]" if report.equal else "[yellow]differences[/]")

@@ -1,122 +1,23 @@
 """Today's code over the pages of a walk: the services' own processes, and no Kafka."""
 
-import asyncio
 import gzip
-import json
 import subprocess
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
-from uuid import uuid4
 
 import pytest
-from prometheus_client import CollectorRegistry
+from pipeline.walks import SITE, Walk, a_titles_page
 
-from trending_cleaner.app import create_cleaner
-from trending_cleaner.metrics import CleanerMetrics
-from trending_cleaner.pages import PAGES, Pages
-from trending_cleaner.validation import Limits
 from trending_cli import replay
 from trending_cli.differences import differences
-from trending_scraper.authors import Authors, author_keys
-from trending_scraper.fetches import Fetches
-from trending_scraper.metrics import ScraperMetrics
-from trending_scraper.quotas import Quotas
-from trending_scraper.raw_pages import RawPages
-from trending_scraper.scraping import Scraper
-from trending_scraper.testing import FETCHED_AT, CannedFetcher, a_source
-from trending_shared.clock import FrozenClock
-from trending_shared.erasures import Erasures
-from trending_shared.events import (
-    PageFetched,
-    PageUnchanged,
-    ReviewScraped,
-    ScrapeJob,
-    TitleScraped,
-)
-from trending_shared.messages import Message, Position, first_message
+from trending_scraper.testing import FETCHED_AT
 from trending_shared.storage import ObjectStore
-from trending_shared.tables import OffsetTable
 
-SITE = "http://127.0.0.1:8080"
 DAY = f"{FETCHED_AT:%Y-%m-%d}"
-PLOT = "The crew of a freighter answers a call from a silent moon, and brings something home."
-
-
-def a_titles_page(name: str, *reviews: str, genre: str = "Horror") -> str:
-    node = {
-        "@type": "Movie",
-        "identifier": name.lower(),
-        "name": name,
-        "datePublished": "1979",
-        "genre": [genre],
-        "description": PLOT,
-        "review": [
-            {"@type": "Review", "reviewBody": text, "author": {"name": "Ann"}} for text in reviews
-        ],
-    }
-    return f'<script type="application/ld+json">{json.dumps(node)}</script>'
-
 
 ALIEN = a_titles_page("Alien", "Frightening from the first minute.", "Slow, and all the better.")
 DARK = a_titles_page("Dark", "Nobody understands it.", genre="Mystery")
-
-
-class Walk:
-    """A scraper and a cleaner as they run, with a list in the place of Kafka."""
-
-    def __init__(self, home: Path) -> None:
-        self.url = (home / "store").as_uri()
-        self._key = Authors(*author_keys(home))
-        clock = FrozenClock(datetime(2026, 11, 2, tzinfo=UTC))
-        metrics = CleanerMetrics(CollectorRegistry())
-        cleaner = create_cleaner(
-            self.url, metrics=metrics, limits=Limits(), clock=clock, code_version="1"
-        )
-        table = OffsetTable(self.url, "pages", schema=PAGES, owner="cleaner")
-        pages = Pages(table, metrics=metrics)
-        self._handlers: dict[Any, Any] = {
-            TitleScraped: cleaner.on_titles_scraped,
-            ReviewScraped: cleaner.on_reviews_scraped,
-            PageFetched: pages.on_pages_fetched,
-            PageUnchanged: pages.on_pages_unchanged,
-        }
-        self._offset = 0
-
-    def visit(self, pages: dict[str, str]) -> None:
-        """Scrape pages and clean what they say, one after another."""
-        store = ObjectStore.at(self.url)
-        scraper = Scraper(
-            sources=[a_source("demo", SITE)],
-            fetcher=CannedFetcher({f"{SITE}/titles/{name}": page for name, page in pages.items()}),
-            raw_pages=RawPages(store),
-            fetches=Fetches(store),
-            erasures=Erasures(store),
-            quotas=Quotas(store, clock=FrozenClock(FETCHED_AT)),
-            authors=self._key,
-            metrics=ScraperMetrics(CollectorRegistry()),
-        )
-        for name in pages:
-            job = ScrapeJob(source="demo", url=f"{SITE}/titles/{name}", page="detail")
-            for message in asyncio.run(scraper.on_scrape_job(first_message(job, id=uuid4()))):
-                self.deliver(message)
-
-    def deliver(self, message: Message[Any]) -> None:
-        self._offset += 1
-        handle = self._handlers[type(message.event)]
-        position = Position(message.event.topic, 0, self._offset)
-        handle(
-            [
-                Message(
-                    event=message.event,
-                    id=message.id,
-                    correlation_id=message.correlation_id,
-                    causation_id=message.causation_id,
-                    position=position,
-                )
-            ]
-        )
 
 
 @pytest.fixture
