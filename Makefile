@@ -12,6 +12,7 @@ FEAST := deploy/feast/.venv
 DVC := deploy/dvc/.venv
 MOTO := deploy/terraform/.venv
 AIRFLOW := deploy/airflow/.venv
+RAY := deploy/ray/.venv
 FEATURES ?= $(or $(TRENDING_HOME),.trending)/features
 
 help: ## list the targets
@@ -63,6 +64,10 @@ $(MOTO)/installed: deploy/terraform/requirements.txt deploy/terraform/constraint
 $(AIRFLOW)/installed: deploy/airflow/requirements.txt deploy/airflow/constraints.txt | $(UV)
 	$(UV) venv --quiet --clear --python $(BIN)/python $(AIRFLOW)
 	$(UV) pip install --quiet --python $(AIRFLOW)/bin/python -c deploy/airflow/constraints.txt -r deploy/airflow/requirements.txt
+$(RAY)/installed: deploy/ray/requirements.txt deploy/ray/constraints.txt $(MANIFESTS) | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(RAY)
+	$(UV) pip install --quiet --python $(RAY)/bin/python -c constraints.txt -c deploy/ray/constraints.txt \
+	  --overrides overrides.txt -r deploy/ray/requirements.txt
 	@touch $@
 
 install: $(VENV)/installed ## what the demo and the services need
@@ -71,6 +76,7 @@ install-feast: $(FEAST)/installed ## Feast, in an environment of its own
 install-dvc: $(DVC)/installed ## DVC, in an environment of its own
 install-terraform: $(MOTO)/installed ## moto, which stands in for AWS, in an environment of its own
 install-airflow: $(AIRFLOW)/installed ## Airflow, in an environment of its own
+install-ray: $(RAY)/installed ## Ray, in an environment of its own, with the packages that it runs
 
 lock: | $(UV) ## add what is missing to constraints.txt (ARGS=--upgrade resolves it anew)
 	@cp constraints.txt constraints.new
@@ -95,6 +101,10 @@ lock-terraform: | $(UV) ## resolve moto's environment (ARGS=--upgrade does it an
 lock-airflow: | $(UV) ## resolve Airflow's environment (ARGS=--upgrade does it anew)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
 	  deploy/airflow/requirements.txt --output-file deploy/airflow/constraints.txt $(ARGS)
+lock-ray: | $(UV) ## resolve what only Ray's environment has (ARGS=--upgrade does it anew)
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header -c constraints.txt \
+	  --overrides overrides.txt deploy/ray/requirements.txt $(ARGS) | grep -vE '^(-e|\./|file:|trending-)' | \
+	  grep -vxFf constraints.txt > deploy/ray/constraints.txt
 
 # ------------------------------------------------------------------ check
 
@@ -139,6 +149,8 @@ terraform-test: $(VENV)/installed-dev $(MOTO)/installed ## Terraform: format, va
 
 airflow-test: $(VENV)/installed-dev $(AIRFLOW)/installed ## both DAGs on two days, each day twice, on a house of their own
 	$(BIN)/python -m pytest -m airflow tests/airflow $(ARGS)
+test-ray: $(VENV)/installed-dev $(RAY)/installed ## a backfill by Ray, compared row by row with what the services wrote (CATALOGUE=file.csv)
+	TEST_CATALOGUE=$(CATALOGUE) $(BIN)/python -m pytest -s -m ray tests/ray $(ARGS)
 
 compare: $(VENV)/installed-dev ## every family of models side by side (CATALOGUE=file.csv for another than the demo's)
 	rm -rf .trending/compare/store/{tables,datasets} && mkdir -p .trending/compare
@@ -229,3 +241,6 @@ clean: ## remove the environment and everything a run has left
 	rm -rf $(VENV) $(FEAST) $(DVC) $(MOTO) site .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(AIRFLOW)
 
 .PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site images images-test install-terraform lock-terraform terraform-test install-airflow lock-airflow airflow-test workflows-check
+	rm -rf $(VENV) $(FEAST) $(DVC) $(RAY) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc install-ray lock-ray test-ray

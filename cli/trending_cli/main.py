@@ -26,6 +26,7 @@ from trending_cli import (
     sources,
     topics,
 )
+from trending_cli.backfill import backfill
 from trending_cli.demo import demo
 from trending_cli.doctor import doctor
 from trending_cli.house import end_on_sigterm, running_house
@@ -89,6 +90,7 @@ app.command()(lineage)
 app.command()(story)
 app.command()(replay)
 app.command()(smoke)
+app.command()(backfill)
 app.command()(doctor)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(imports.app, name="import")

@@ -68,14 +68,10 @@ class Message(Generic[E]):
         return self.traceparent[3:35] if self.traceparent else self.correlation_id.hex
 
     def leads_to(self, event: F) -> "Message[F]":
-        """The next fact of this story.
-
-        Its id is a name-based UUID (RFC 9562, version 5) of cause, type and natural key.
-        """
-        name = f"{self.id}:{event.type_name()}:{event.natural_key}"
+        """The next fact of this story."""
         return Message(
             event=event,
-            id=uuid5(NAMESPACE, name),
+            id=id_after(self.id, type(event), event.natural_key),
             correlation_id=self.correlation_id,
             causation_id=self.id,
             traceparent=self.traceparent,
@@ -102,6 +98,11 @@ class Message(Generic[E]):
 
     def body(self) -> bytes:
         return self.event.model_dump_json(exclude_defaults=False).encode()
+
+
+def id_after(cause: UUID, kind: type[Event], natural_key: str) -> UUID:
+    """The id of what follows from something else: a name-based UUID (RFC 9562, version 5)."""
+    return uuid5(NAMESPACE, f"{cause}:{kind.type_name()}:{natural_key}")
 
 
 def first_message(

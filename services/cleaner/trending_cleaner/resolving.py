@@ -86,7 +86,7 @@ def resolve(records: Iterable[Told]) -> list[Identity]:
     told = {record.title_id: record for record in sorted(records, key=lambda one: one.title_id)}
     by_id = _shared((record.title_id, id) for record in told.values() for id in record.ids)
     by_name = _shared((record.title_id, record.name) for record in told.values() if record.name)
-    joined = _Sets(told)
+    joined = Sets(told)
     for title_ids in by_id.values():
         joined.join(title_ids)
     parts = joined.parts()
@@ -107,11 +107,11 @@ def _join_names(
     told: Mapping[str, Told],
     by_name: Mapping[str, Sequence[str]],
     parts: Mapping[str, Sequence[str]],
-    joined: "_Sets[str]",
+    joined: "Sets[str]",
 ) -> set[str]:
     """Join parts with a name in common, where it is clear; the records where it isn't."""
     part_of = {one: name for name, members in parts.items() for one in members}
-    by_names = _Sets(parts)
+    by_names = Sets(parts)
     for title_ids in by_name.values():
         by_names.join([part_of[one] for one in title_ids])
     unclear: set[str] = set()
@@ -164,7 +164,7 @@ def _shared(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return {what: found[what] for what in sorted(found) if 1 < len(found[what]) <= NAMESAKES}
 
 
-class _Sets(Generic[T]):
+class Sets(Generic[T]):
     """Disjoint sets, each named after its least element."""
 
     def __init__(self, items: Iterable[T]) -> None:

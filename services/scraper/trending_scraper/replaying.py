@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from functools import lru_cache
 
 from prometheus_client import CollectorRegistry
 
@@ -138,15 +139,24 @@ def replay(pages: Iterable[str], replaying: Replay) -> Iterator[str]:
                 yield write_line(line)
 
 
-def main() -> None:
-    configure_logs(service="scraper", level="ERROR")
-    settings = read_settings(ScraperSettings)
-    replaying = Replay(
+@lru_cache(maxsize=1)
+def todays(settings: ScraperSettings) -> Replay:
+    """A replay of an installation's pages."""
+    return Replay(
         sources=known_sources(read_catalogue(settings.sources_file)),
         store=ObjectStore.at(settings.store),
         authors=Authors(*hash_keys(settings)),
     )
-    for line in replay(sys.stdin, replaying):
+
+
+def read_pages(pages: Iterable[str]) -> Iterator[str]:
+    """Lines for lines, by today's code and as the environment says."""
+    return replay(pages, todays(read_settings(ScraperSettings)))
+
+
+def main() -> None:
+    configure_logs(service="scraper", level="ERROR")
+    for line in read_pages(sys.stdin):
         sys.stdout.write(line)
         sys.stdout.flush()
 
