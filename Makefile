@@ -168,6 +168,9 @@ bench: $(VENV)/installed-bench ## events, requests and pages a second, one table
 overload: $(VENV)/installed-bench ## the gateway and its peers at three times their capacity, drawn (ARGS="--plot overload.svg")
 	$(BIN)/python -m benchmarks.overload $(ARGS)
 
+scale: $(VENV)/installed-bench ## services by the number of their replicas, here and played out to 1,000 (ARGS="--plot scaling.svg --json")
+	$(BIN)/python -m benchmarks.scale $(ARGS)
+
 check: fmt-check lint types check-imports docs-check dashboards-check ## every contract a machine can check
 
 fmt: $(VENV)/installed-dev ## format the code
@@ -243,4 +246,4 @@ clean: ## remove the environment and everything a run has left
 .PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site images images-test install-terraform lock-terraform terraform-test install-airflow lock-airflow airflow-test workflows-check
 	rm -rf $(VENV) $(FEAST) $(DVC) $(RAY) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc install-ray lock-ray test-ray
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare trends bench overload scale check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc install-ray lock-ray test-ray

@@ -30,8 +30,8 @@ QUARTERS = 4
 async def measure_monitor(bench: Bench) -> Result:
     """The monitor with a backlog, four times, and its memory after each."""
     bench.tell("monitor: starting it")
-    version = _register(bench)
-    records = (record for message in _served(version) for record in as_records([message]))
+    version = register(bench)
+    records = (record for message in served(version) for record in as_records([message]))
     source, target = PredictionServed.topic, QualityEstimated.topic
     megabytes = []
     async with connected(bench) as kafka:
@@ -48,7 +48,7 @@ async def measure_monitor(bench: Bench) -> Result:
     return replace(result, megabytes=(megabytes[0], megabytes[1], megabytes[3]))
 
 
-def _register(bench: Bench) -> str:
+def register(bench: Bench) -> str:
     """A bundle whose probabilities mean what they say; its version."""
     random = np.random.default_rng(0)
     odds = random.normal(-2, 2, (2000, len(GENRES)))
@@ -63,7 +63,7 @@ def _register(bench: Bench) -> str:
     return manifest.version
 
 
-def _served(version: str) -> Iterator[Message[PredictionServed]]:
+def served(version: str) -> Iterator[Message[PredictionServed]]:
     """Predictions as the gateway publishes them, without end; every tenth of a title."""
     random = np.random.default_rng(1)
     texts = list(training_set().texts)
