@@ -64,6 +64,8 @@ $(MOTO)/installed: deploy/terraform/requirements.txt deploy/terraform/constraint
 $(AIRFLOW)/installed: deploy/airflow/requirements.txt deploy/airflow/constraints.txt | $(UV)
 	$(UV) venv --quiet --clear --python $(BIN)/python $(AIRFLOW)
 	$(UV) pip install --quiet --python $(AIRFLOW)/bin/python -c deploy/airflow/constraints.txt -r deploy/airflow/requirements.txt
+	@touch $@
+
 $(RAY)/installed: deploy/ray/requirements.txt deploy/ray/constraints.txt $(MANIFESTS) | $(UV)
 	$(UV) venv --quiet --clear --python $(BIN)/python $(RAY)
 	$(UV) pip install --quiet --python $(RAY)/bin/python -c constraints.txt -c deploy/ray/constraints.txt \
@@ -101,6 +103,7 @@ lock-terraform: | $(UV) ## resolve moto's environment (ARGS=--upgrade does it an
 lock-airflow: | $(UV) ## resolve Airflow's environment (ARGS=--upgrade does it anew)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
 	  deploy/airflow/requirements.txt --output-file deploy/airflow/constraints.txt $(ARGS)
+
 lock-ray: | $(UV) ## resolve what only Ray's environment has (ARGS=--upgrade does it anew)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header -c constraints.txt \
 	  --overrides overrides.txt deploy/ray/requirements.txt $(ARGS) | grep -vE '^(-e|\./|file:|trending-)' | \
@@ -149,6 +152,7 @@ terraform-test: $(VENV)/installed-dev $(MOTO)/installed ## Terraform: format, va
 
 airflow-test: $(VENV)/installed-dev $(AIRFLOW)/installed ## both DAGs on two days, each day twice, on a house of their own
 	$(BIN)/python -m pytest -m airflow tests/airflow $(ARGS)
+
 test-ray: $(VENV)/installed-dev $(RAY)/installed ## a backfill by Ray, compared row by row with what the services wrote (CATALOGUE=file.csv)
 	TEST_CATALOGUE=$(CATALOGUE) $(BIN)/python -m pytest -s -m ray tests/ray $(ARGS)
 
@@ -241,9 +245,6 @@ images-test: $(VENV)/installed ## and start each, confined, and lead a job throu
 clean: ## remove the environment and everything a run has left
 	git ls-files --error-unmatch dvc.lock >/dev/null 2>&1 || rm -f dvc.lock
 	rm -rf .dvc/cache .dvc/tmp data/demo.csv data/store data/registry data/evaluation
-	rm -rf $(VENV) $(FEAST) $(DVC) $(MOTO) site .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(AIRFLOW)
+	rm -rf $(VENV) $(FEAST) $(DVC) $(MOTO) site .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(AIRFLOW) $(RAY)
 
-.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site images images-test install-terraform lock-terraform terraform-test install-airflow lock-airflow airflow-test workflows-check
-	rm -rf $(VENV) $(FEAST) $(DVC) $(RAY) .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-
-.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 compare trends bench overload scale check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc install-ray lock-ray test-ray
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site images images-test install-terraform lock-terraform terraform-test install-airflow lock-airflow airflow-test workflows-check scale install-ray lock-ray test-ray
