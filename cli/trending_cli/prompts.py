@@ -3,12 +3,23 @@
 from datetime import UTC, datetime
 from getpass import getuser
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import httpx
 import typer
 
 from trending_cli import clients
-from trending_cli.output import Exit, JsonOption, console, fail, print_json, print_table, shown
+from trending_cli.output import (
+    Exit,
+    JsonOption,
+    console,
+    errors,
+    fail,
+    print_json,
+    print_table,
+    shown,
+    warn,
+)
 from trending_shared.prompts import Prompt, PromptRegistry, read_prompt, write_prompt
 from trending_shared.registry import CHAMPION
 from trending_shared.storage import ObjectStore
@@ -105,3 +116,69 @@ def promote(
         print_json(pointer)
     else:
         console.print(shown(f"{name} is now asked with {pointer.version}"))
+
+
+@app.command("probe")
+def probe_(
+    url: Annotated[str, typer.Option(help="The gateway's.")] = "http://127.0.0.1:8080",
+    key: Annotated[
+        str | None,
+        typer.Option(envvar="TRENDING_KEY", help="Of the scope predict, if it asks for one."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask about stories in which one thing is swapped: country, language, gender, name, decade.
+
+    The prompt in force and the gateway's language model answer 72 questions, which count against
+    the caller's budget. Status 1 if a swap surely changes what is told, or nothing was answered.
+    """
+    from rich.progress import track  # the questions take as long as the language model does
+
+    from trending_cli.prompt_probe import probe, stories  # NumPy
+
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with httpx.Client(base_url=url, headers=headers, timeout=120, trust_env=False) as client:
+
+        def ask(body: Any) -> Any:
+            try:
+                answer = client.post("/v1/insights", json=body)
+            except httpx.HTTPError as error:
+                raise fail(f"no gateway answers at {url}: {error!r}", Exit.UNREACHABLE) from error
+            if answer.is_error:
+                raise fail(f"the gateway answered {answer.status_code}: {answer.text[:300]}")
+            return answer.json()
+
+        bar = iter(
+            track(
+                range(sum(1 for _ in stories())),
+                description="stories",
+                console=errors,
+                disable=as_json,
+            )
+        )
+        found = probe(ask, each=lambda: next(bar, None))
+    if as_json:
+        print_json(found)
+    else:
+        print_table(
+            f"what swaps change, by {found.llm or 'no language model'}",
+            ["swap", "measure", "pairs", "change", "95 %", "p", ""],
+            [
+                [
+                    each.swap,
+                    each.measure,
+                    each.pairs,
+                    "" if each.mean is None else f"{each.mean:+.2f}",
+                    "" if each.low is None else f"{each.low:+.2f} to {each.high:+.2f}",
+                    "too few" if each.p is None else f"{each.p:.3f}",
+                    "differs" if each.differs else "",
+                ]
+                for each in found.differences
+            ],
+        )
+    for reason, count in found.unanswered.items():
+        warn(f"{count} of {found.asked} answers had nothing of a language model: {reason}")
+    if len(found.unanswered) and sum(found.unanswered.values()) == found.asked:
+        raise fail("nothing was measured; the gateway needs OPENAI_API_KEY, and budget")
+    if found.biased:
+        raise fail(f"what is told changes with: {', '.join(found.biased)}")
