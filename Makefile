@@ -206,6 +206,12 @@ site: $(VENV)/installed-dev ## the documentation as a site, in site/; a link tha
 site-serve: $(VENV)/installed-dev ## the same on 127.0.0.1:8001, built anew whenever a page changes
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001 --watch README.md --watch services --watch deploy $(ARGS)
 
+tutorial: $(VENV)/installed-dev ## the tutorial's commands on a fresh clone, timed, held against what the page promises (minutes)
+	$(BIN)/python docs/walk_tutorial.py $(ARGS)
+
+fairness: $(VENV)/installed-dev ## how sources agree on genres, whose titles have which, and for whom a model works (CATALOGUE=file.csv MODELS=file:///folder)
+	$(BIN)/python -m pipeline.fairness docs/explanation $(if $(CATALOGUE),--catalogue "$(CATALOGUE)") $(if $(MODELS),--models "$(MODELS)") $(ARGS)
+
 test-site: $(VENV)/installed-dev ## every page of the site in a Chromium: asks no other host, keeps nobody out (SCREENSHOTS=folder keeps pictures)
 	$(BIN)/python -m pytest -m "site or not site" tests/browser/test_site.py $(ARGS)
 
@@ -247,4 +253,4 @@ clean: ## remove the environment and everything a run has left
 	rm -rf .dvc/cache .dvc/tmp data/demo.csv data/store data/registry data/evaluation
 	rm -rf $(VENV) $(FEAST) $(DVC) $(MOTO) site .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(AIRFLOW) $(RAY)
 
-.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site images images-test install-terraform lock-terraform terraform-test install-airflow lock-airflow airflow-test workflows-check scale install-ray lock-ray test-ray
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site images images-test install-terraform lock-terraform terraform-test install-airflow lock-airflow airflow-test workflows-check scale install-ray lock-ray test-ray tutorial fairness
