@@ -10,7 +10,7 @@ import pytest
 from trending_shared.datasets import manifest_key
 from trending_shared.errors import Rejected
 from trending_shared.events import DatasetPublished, DatasetRequested
-from trending_shared.messages import Message
+from trending_shared.messages import Message, first_message
 from trending_shared.storage import ObjectStore
 from trending_shared.testing.datasets import cut_dataset, some_rows
 
@@ -37,21 +37,31 @@ def test_datasets_are_listed_and_the_newest_is_shown_with_its_hash(offline: Any)
 
 
 @pytest.mark.connected
-def test_a_dataset_is_asked_for_once_and_waited_for(terminal: Any) -> None:
+def test_a_dataset_is_asked_for_and_waited_for(terminal: Any) -> None:
     asked: list[DatasetRequested] = []
 
     def cut(messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
         asked.extend(message.event for message in messages)
         return [message.leads_to(a_dataset()) for message in messages]
 
-    command = ("datasets", "cut", "--reason", "a whim", "--id", uuid4())
     with terminal.group("featurizer-cuts", DatasetRequested, cut):
-        told = [terminal.json(*command) for _ in range(2)]
-        told.append(terminal.json(*command, "--no-wait"))
-        assert "0123456789abcdef" in terminal.run(*command).stdout
-    assert [each["dataset_id"] for each in told] == ["0123456789abcdef"] * 3
-    assert [each["published"] for each in told] == [True, False, False]
-    assert [each.reason for each in asked if each.reason == "a whim"] == ["a whim"]
+        said = terminal.run("datasets", "cut", "--reason", "a whim").stdout
+    assert "dataset 0123456789abcdef: 3 titles" in said
+    assert "a whim" in [each.reason for each in asked]
+
+
+@pytest.mark.connected
+def test_a_request_that_was_made_already_is_only_followed(terminal: Any) -> None:
+    request = first_message(DatasetRequested(reason="a whim"))
+    terminal.publish(request, request.leads_to(a_dataset()))
+    for options in ([], ["--no-wait"]):
+        told = terminal.json("datasets", "cut", "--id", request.id, *options)
+        assert not told["published"]
+        assert told["dataset_id"] == "0123456789abcdef"
+    id = uuid4()
+    told = [terminal.json("datasets", "cut", "--no-wait", "--id", id) for _ in range(2)]
+    assert [each["published"] for each in told] == [True, False]
+    assert told[1]["dataset_id"] is None
 
 
 @pytest.mark.connected

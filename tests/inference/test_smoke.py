@@ -28,7 +28,9 @@ def test_a_gateway_that_serves_its_champion_passes(furnished_gateway: tuple[str,
     url, key = furnished_gateway
     result = smoke(url, "--key", key, "--json")
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
+    # The gateway is in this process, and logs.
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("{")]
+    told = json.loads(line)
     assert told["model_version"]
     assert told["prediction_id"]
     again = smoke(url, "--key", key, "--code-version", told["code_version"])
