@@ -276,7 +276,7 @@ class Buildah:
         with tempfile.TemporaryDirectory(dir=self._folder) as scratch:
             tree, archive = Path(scratch, "tree"), Path(scratch, "base.tar")
             try:
-                # Who may not make devices is to bind the machine's, as it does in this kind of container.
+                # Who may not make devices binds the machine's, as in a container of this kind.
                 kind = [] if _of_this_machine() else ["env", "container=lxc"]
                 _run([*kind, "debootstrap", "--variant=minbase", _SUITE, tree, _mirror()], log)
             finally:
