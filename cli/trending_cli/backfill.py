@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -137,13 +137,18 @@ def backfill(
     report = Report(engine.value, there)
     from trending_shared.engines import ENGINES
 
-    with _told("start", report), ENGINES[engine]() as running:
+    with ExitStack() as stack:
+        with _told("start", report):
+            running = stack.enter_context(ENGINES[engine]())
         _backfill(here, report, running, chosen, (first, last), parts)
     if check and report.span:
         unread = [problem.page for problem in report.problems]
         with _told("compare", report):
             report.compared = compare(here, there, report.span, unread, sorted(chosen))
-    print_json(as_document(report)) if as_json else _print(report)
+    if as_json:
+        print_json(as_document(report))
+    else:
+        _print(report)
     if report.problems or report.equal is False:
         raise typer.Exit(Exit.FAILED)
 
@@ -178,8 +183,9 @@ def _backfill(
     report.span = span = _span(listed, *days)
     if span is None:
         return
-    if chosen != {Table.features}:
-        _take(report, engine, _pages(listed, span), span, chosen, parts)
+    pages = _pages(listed, span)
+    if pages and chosen != {Table.features}:
+        _take(report, engine, pages, span, chosen, parts)
     if Table.features in chosen:
         store = report.there if Table.titles in chosen else here
         titles = read_table(store, Table.titles)

@@ -276,12 +276,12 @@ class Buildah:
         with tempfile.TemporaryDirectory(dir=self._folder) as scratch:
             tree, archive = Path(scratch, "tree"), Path(scratch, "base.tar")
             try:
-                # Who may not make devices binds the machine's, as in a container of this kind.
+                # Who may not make devices has to bind the machine's, as it does in LXC.
                 kind = [] if _of_this_machine() else ["env", "container=lxc"]
                 _run([*kind, "debootstrap", "--variant=minbase", _SUITE, tree, _mirror()], log)
             finally:
-                for name in ("proc", "sys"):  # which it may have left mounted
-                    subprocess.run(["umount", tree / name], capture_output=True)
+                for name in ("dev", "proc", "sys"):  # which it may have left mounted
+                    subprocess.run(["umount", "--recursive", tree / name], capture_output=True)
             _strip(tree)
             _run(["tar", "-c", "--one-file-system", "-C", tree, "-f", archive, "."])
             id = _run([*self._program, "from", "scratch"]).strip()

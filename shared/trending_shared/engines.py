@@ -18,11 +18,17 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trending_shared.errors import TrendingError
 from trending_shared.logs import configure_logs
 
 Function = Callable[..., pa.Table]
 
+STARTS = 3  # attempts
 OBJECTS = 2**30  # bytes of memory for what functions hand on; more goes to disk
+
+
+class EngineFailed(TrendingError):
+    """What was to run functions can't be started."""
 
 
 class Rows(Protocol):
@@ -142,6 +148,7 @@ def ray(*, blocks: int = 64) -> Iterator[Engine]:
 
     Raises:
         ImportError: Ray isn't installed.
+        EngineFailed: it doesn't start.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_AUTH_MODE"] = "token"
@@ -154,20 +161,32 @@ def ray(*, blocks: int = 64) -> Iterator[Engine]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.raise_original_map_exception = True
-    with TemporaryDirectory(prefix="ray-") as folder:
-        library.init(
-            num_cpus=len(os.sched_getaffinity(0)),
-            object_store_memory=OBJECTS,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            _node_ip_address="127.0.0.1",
-            _temp_dir=folder,
-        )
+    with TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        _start(library, folder)
         try:
             yield RayEngine(library, blocks)
         finally:
             library.shutdown()
+
+
+def _start(library: Any, folder: str) -> None:
+    """Start Ray's processes; one of them must be up within 30 s, which a busy machine may miss."""
+    for tried in range(1, STARTS + 1):
+        try:
+            library.init(
+                num_cpus=len(os.sched_getaffinity(0)),
+                object_store_memory=OBJECTS,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                _node_ip_address="127.0.0.1",
+                _temp_dir=folder,
+            )
+            return
+        except Exception as error:  # Ray has no other class for it
+            library.shutdown()
+            if tried == STARTS:
+                raise EngineFailed(f"Ray doesn't start: {error}") from error
 
 
 def _call(function: str, rows: pa.Table, **given: Any) -> pa.Table:
