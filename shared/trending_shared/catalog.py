@@ -436,8 +436,13 @@ class Catalog:
             on=StoreUnavailable, attempts=None, timeout=patience, wait_initial=0.2, wait_max=3
         ):
             with attempt:
-                async with self.transaction() as connection:
-                    await connection.run_sync(migrations.migrate)
+                try:
+                    async with self.transaction() as connection:
+                        await connection.run_sync(migrations.migrate)
+                except StoreUnavailable as error:
+                    if _state(error.__cause__).startswith(_REFUSED):
+                        raise SettingInvalid(f"CATALOG_URL: {error}") from error
+                    raise
 
     async def revision(self) -> str | None:
         """The revision of its tables, of `migrations`; none if there aren't any yet."""
@@ -451,7 +456,6 @@ class Catalog:
         Raises:
             StoreUnavailable: the database didn't answer, or stayed locked.
             RowUnfit: a value can't be kept.
-            SettingInvalid: the database doesn't let us in.
         """
         try:
             async with self.engine.begin() as connection:
@@ -559,13 +563,22 @@ def _in_order(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[s
 
 def _translated(error: Exception) -> TrendingError:
     """What went wrong with the database, in our words and without any value."""
-    cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error
-    state = str(getattr(cause, "sqlstate", None) or "")
-    if state.startswith("22") or isinstance(cause, OverflowError | ValueError):
+    cause = _cause(error)
+    if _state(error).startswith("22") or isinstance(cause, OverflowError | ValueError):
         return RowUnfit(f"the catalog can't keep a value: {type(cause).__name__}")
-    if state.startswith(_REFUSED):
-        return SettingInvalid(f"CATALOG_URL: {cause}")
-    return StoreUnavailable(f"the catalog: {error}")
+    return StoreUnavailable(f"the catalog: {cause}")
+
+
+def _cause(error: BaseException | None) -> BaseException | None:
+    """What the driver itself raised, behind what SQLAlchemy made of it."""
+    if isinstance(error, DBAPIError) and error.orig:
+        return error.orig.__cause__ or error.orig
+    return error
+
+
+def _state(error: BaseException | None) -> str:
+    """PostgreSQL's SQLSTATE; nothing of another's error."""
+    return str(getattr(_cause(error), "sqlstate", None) or "")
 
 
 def _check_options(url: sa.URL) -> None:
