@@ -145,7 +145,7 @@ async def test_sessions_that_end_while_clients_are_at_work_lose_nothing(
     async with a_publisher(kafka) as publisher, reading(kafka) as until:
         before = tokens.given
         async with asyncio.timeout(PATIENCE):
-            while tokens.given < before + 5:  # the broker wanted to know anew who we are
+            while tokens.given < before + 3:  # the broker wanted to know anew who we are
                 event = an_event()
                 await publisher.publish([event])
                 sent.add(event.id)
