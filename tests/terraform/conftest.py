@@ -51,8 +51,8 @@ class Applied:
     resources: list[Resource]
     outputs: Mapping[str, Any]
     state: str
-    changes: list[str]
-    """What a second plan would change."""
+    changes: Mapping[str, set[str]]
+    """What a second plan would change: attributes by address."""
     seconds: float
     environment: Mapping[str, str]
 
@@ -120,10 +120,10 @@ class Terraform:
             elif event["type"] == "diagnostic":
                 said.setdefault(run, []).append(event["@message"])
             elif event["type"] == "test_state":
-                values = event["test_state"]["values"]
-                resources[run[1]] = list(_resources(values["root_module"]))
+                state = event["test_state"]
+                resources[run[1]] = list(_resources(state.get("root_module", {})))
                 outputs[run[1]] = {
-                    name: each["value"] for name, each in values.get("outputs", {}).items()
+                    name: each["value"] for name, each in state.get("outputs", {}).items()
                 }
         seconds = time.monotonic() - started
         return Tested(statuses, said, resources, outputs, seconds)
@@ -150,11 +150,11 @@ class Terraform:
             resources=list(_resources(values["root_module"])),
             outputs=values["outputs"]["house"]["value"],
             state=state.read_text(),
-            changes=[
-                change["address"]
-                for change in shown.get("resource_changes", ())
-                if change["change"]["actions"] != ["no-op"]
-            ],
+            changes={
+                one["address"]: _differing(one["change"])
+                for one in shown.get("resource_changes", ())
+                if one["change"]["actions"] != ["no-op"]
+            },
             seconds=time.monotonic() - started,
             environment={
                 "AWS_ENDPOINT_URL": url,
@@ -164,6 +164,11 @@ class Terraform:
                 "AWS_ALLOW_HTTP": "true",
             },
         )
+
+
+def _differing(change: Mapping[str, Any]) -> set[str]:
+    before, after = change["before"] or {}, change["after"] or {}
+    return {name for name in after if name in before and before[name] != after[name]}
 
 
 def _resources(module: Mapping[str, Any]) -> Iterator[Resource]:

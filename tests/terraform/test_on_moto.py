@@ -28,6 +28,15 @@ ELSEWHERE = {  # what moto doesn't serve, and what happens of it here
     "aws_msk_serverless_cluster": "another is named: moto's clusters never come into being",
     "aws_apprunner_service": "not tried: moto has no App Runner",
 }
+FORGOTTEN = {  # taken by moto, and not told when asked
+    "aws_db_parameter_group": {"parameter"},
+    "aws_ecs_service": {
+        *("availability_zone_rebalancing", "capacity_provider_strategy", "deployment_controller"),
+        *("health_check_grace_period_seconds", "tags"),
+    },
+    "aws_vpc_security_group_egress_rule": {"description", "referenced_security_group_id"},
+    "aws_vpc_security_group_ingress_rule": {"description", "referenced_security_group_id"},
+}
 
 
 def test_the_house_is_applied_but_for_what_moto_lacks(on_moto: Any, terraform: Any) -> None:
@@ -101,5 +110,7 @@ def test_filters_are_there_as_they_were_tried_and_match_what_lies_in_the_log(
     assert counts == {"ReportsWritten": 1, "ReportsWithDrift": 1}
 
 
-def test_a_second_plan_changes_nothing(on_moto: Any) -> None:
-    assert on_moto.changes == []
+def test_a_second_plan_changes_only_what_moto_forgets(on_moto: Any) -> None:
+    for address, attributes in on_moto.changes.items():
+        (kind,) = [one for one in FORGOTTEN if f"{one}." in address]
+        assert attributes <= FORGOTTEN[kind], address
