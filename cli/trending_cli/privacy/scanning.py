@@ -95,7 +95,7 @@ def scan_store(
     """Every object, by its key and its bytes.
 
     Args:
-        folder: where the store lies, if it is one; what a killed writer has left there is no object.
+        folder: where the store lies, if it is one; what a killed writer left there is no object.
     """
     keys = store.keys("")
     known = frozenset(keys)

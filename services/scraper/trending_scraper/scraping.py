@@ -174,6 +174,7 @@ class Scraper:
 
         Blocks, so it runs in a thread.
         """
+        self._erasures.read()  # once more: a page may have been long on its way
         keeps = not self._erasures.authors
         if keeps:  # also the bytes of a page that can't be read
             self._raw_pages.keep(fetched.body)
