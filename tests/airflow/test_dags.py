@@ -17,7 +17,23 @@ import yaml
 
 from trending_cli.house import House, running_house
 from trending_cli.ports import HOST, free_ports
-from trending_shared.events import EVENTS
+from trending_shared.events import (
+    DatasetPublished,
+    DatasetRequested,
+    Event,
+    FeaturesComputed,
+    ModelRegistered,
+    PageFetched,
+    RecordRejected,
+    RetrainingDecided,
+    RetrainingRequested,
+    ReviewCleaned,
+    ReviewScraped,
+    ScrapeJob,
+    TitleCleaned,
+    TitleScraped,
+    TrainingRequested,
+)
 from trending_shared.tables import read_table
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +41,11 @@ AIRFLOW = ROOT / "deploy" / "airflow"
 TRENDING = Path(sys.executable).with_name("trending")
 DAYS = ("2026-01-02", "2026-01-03")
 TABLES = ("titles", "reviews", "rejects", "features")
-ENTERED = ("services-configured", "quality-estimated", "drift-reported")  # by the clock, not by us
+FOLLOWS: tuple[type[Event], ...] = (  # from what a DAG asks for; the rest comes by the clock
+    *(ScrapeJob, PageFetched, TitleScraped, ReviewScraped, TitleCleaned, ReviewCleaned),
+    *(RecordRejected, FeaturesComputed, DatasetRequested, DatasetPublished),
+    *(RetrainingRequested, RetrainingDecided, TrainingRequested, ModelRegistered),
+)
 
 pytestmark = [pytest.mark.airflow, pytest.mark.connected, pytest.mark.timeout(7200)]
 
@@ -53,7 +73,20 @@ class Airflow:
     home: Path
     env: Mapping[str, str]
 
-    def __call__(self, *arguments: str) -> None:
+    @classmethod
+    def at(cls, home: Path, env: Mapping[str, str]) -> "Airflow":
+        """One with an empty database, told besides what it needs itself."""
+        own = {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(AIRFLOW / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "TRENDING_LOOK_SECONDS": "2",
+        }
+        airflow = cls(home, {**os.environ, **own, **env})
+        airflow("db", "migrate")
+        return airflow
+
+    def __call__(self, *arguments: str, fails: bool = False) -> None:
         done = subprocess.run(
             [AIRFLOW / ".venv" / "bin" / "airflow", *arguments],
             env=self.env,
@@ -61,10 +94,10 @@ class Airflow:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
+        assert (done.returncode != 0) == fails, f"{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
 
-    def run(self, dag: str, day: str, params: Mapping[str, Any]) -> Run:
-        self("dags", "test", dag, day, "--conf", json.dumps(params))
+    def run(self, dag: str, day: str, params: Mapping[str, Any], *, fails: bool = False) -> Run:
+        self("dags", "test", dag, day, "--conf", json.dumps(params), fails=fails)
         newest = (
             "SELECT run_id FROM dag_run WHERE dag_id = ? AND logical_date LIKE ? "
             "ORDER BY id DESC LIMIT 1"
@@ -113,21 +146,15 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         child = house.stack.add_site(port=site, arguments=["--arrivals", "right"])
         house.stack.start()
         house.stack.wait_until({"site": "/robots.txt"})
-        airflow = Airflow(
+        airflow = Airflow.at(
             folder / "airflow",
             {
-                **os.environ,
                 **env,
                 "TRENDING_HOME": str(house.home),
                 "KAFKA_BOOTSTRAP_SERVERS": house.bootstrap,
-                "AIRFLOW_HOME": str(folder / "airflow"),
-                "AIRFLOW__CORE__DAGS_FOLDER": str(AIRFLOW / "dags"),
-                "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
                 "AIRFLOW_VAR_TRENDING_COMMAND": str(TRENDING),
-                "TRENDING_LOOK_SECONDS": "2",
             },
         )
-        airflow("db", "migrate")
         found = Seen()
         for again in range(2):
             for day in DAYS:
@@ -148,7 +175,7 @@ def held(house: House) -> dict[str, int]:
     listed = subprocess.run(
         [TRENDING, "topics", "list", "--json"], env=env, capture_output=True, check=True
     )
-    topics = {event.topic for event in EVENTS} - set(ENTERED)
+    topics = {event.topic for event in FOLLOWS}
     counts = {
         each["topic"]: int(each["records"])
         for each in json.loads(listed.stdout)
@@ -193,3 +220,94 @@ def test_a_day_that_is_run_again_adds_nothing(seen: Seen) -> None:
     once, twice = (seen.runs["training", DAYS[1], number].left for number in range(2))
     assert once["train"] == twice["train"]
     assert once["register"] == twice["register"]
+
+
+# ---------------------------------------------------------------- ways that a training may go
+
+DECISION = {
+    "decision_id": "d1",
+    "dataset_id": "x1",
+    "decided_at": "2026-11-27T07:10:02Z",
+    "retrain": True,
+    "reasons": ["there is no champion yet"],
+    "training_id": "t1",
+    "outcome": "refused",
+}
+MODEL = {
+    "version": "v2",
+    "algorithm": "blend",
+    "training_id": "t1",
+    "metrics": {"macro_f1": 0.7},
+    "created_at": "2026-11-27T07:20:00Z",
+}
+ANSWERS: dict[str, tuple[int, Any]] = {
+    "retrain why": (0, {"decided": [DECISION], "now": {}}),
+    "datasets show": (0, {"dataset_id": "x1"}),
+    "features check": (0, {"sound": True}),
+    "models list": (0, {"champion": "v1", "versions": [MODEL]}),
+    "audit list": (
+        0,
+        [
+            {
+                "kind": "models-refused",
+                "subject": "genres",
+                "reasons": ["not surely better"],
+                "details": {"model_version": "v2"},
+            }
+        ],
+    ),
+    "audit verify": (0, {"intact": True}),
+}
+PERSON, NO = {"retrain": True, "reasons": ["a person"]}, {"retrain": False, "reasons": ["too few"]}
+
+
+@pytest.mark.parametrize(
+    ("day", "changes", "states"),
+    [
+        ("2026-02-01", {}, ("success",) * 3),
+        (
+            "2026-02-02",  # nobody but a person would train: there is no reason
+            {"retrain why": (0, {"decided": [], "now": {"person": PERSON, "new-data": NO}})},
+            ("skipped",) * 3,
+        ),
+        (
+            "2026-02-03",  # there is one, and the monitor says no all the same
+            {
+                "retrain why": (0, {"decided": [], "now": {"new-data": PERSON}}),
+                "retrain now": (1, {"retrain": False, "reasons": ["cool-down"], "parked": None}),
+            },
+            ("skipped",) * 3,
+        ),
+        (
+            "2026-02-04",
+            {"retrain why": (0, {"decided": [DECISION | {"outcome": "failed"}], "now": {}})},
+            ("success", "failed", "upstream_failed"),
+        ),
+        (
+            "2026-02-05",
+            {"audit verify": (1, {"intact": False, "problems": [{"number": 1, "what": "x"}]})},
+            ("success", "success", "failed"),
+        ),
+    ],
+    ids=["followed", "no reason", "a no", "failed", "log altered"],
+)
+def test_a_training_ends_where_it_has_to(
+    answering: tuple[Airflow, Path],
+    day: str,
+    changes: Mapping[str, Any],
+    states: tuple[str, str, str],
+) -> None:
+    airflow, answers = answering
+    answers.write_text(json.dumps(ANSWERS | dict(changes)))
+    run = airflow.run("training", day, {}, fails="failed" in states)
+    assert tuple(run.states[task] for task in ("train", "evaluate", "register")) == states
+
+
+@pytest.fixture(scope="module")
+def answering(tmp_path_factory: pytest.TempPathFactory) -> tuple[Airflow, Path]:
+    """An Airflow that asks a program which says what a file says."""
+    folder = tmp_path_factory.mktemp("answering")
+    command = f"{sys.executable} {Path(__file__).with_name('answers.py')}"
+    env = {"AIRFLOW_VAR_TRENDING_COMMAND": command, "ANSWERS": str(folder / "answers.json")}
+    airflow = Airflow.at(folder / "airflow", env)
+    return airflow, folder / "answers.json"
