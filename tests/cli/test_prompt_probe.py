@@ -34,6 +34,7 @@ def a_reader(drops: Drops) -> Callable[[Request], Any]:
     async def reply(request: Request) -> Answer:
         content = request["messages"][-1]["content"]
         data = json.loads(content[content.index("{") : content.rindex("}") + 1])
+        said = " ".join(each["text"] for each in data["sentences"])
         claims = [
             {
                 "kind": kind_of(each),
@@ -43,9 +44,7 @@ def a_reader(drops: Drops) -> Callable[[Request], Any]:
             for each in data["sentences"]
         ]
         kept = [
-            claim
-            for claim in claims
-            if claim["kind"] != "praise" or not drops(content, claim["text"])
+            claim for claim in claims if claim["kind"] != "praise" or not drops(said, claim["text"])
         ]
         draft = {"genres": [], "claims": kept, "vibes": []}
         return await completes(draft)(request)
@@ -53,13 +52,13 @@ def a_reader(drops: Drops) -> Callable[[Request], Any]:
     return reply
 
 
-def fair(content: str, sentence: str) -> bool:
+def fair(said: str, sentence: str) -> bool:
     """Whim: what is left out depends on the exact words, as with a model that isn't certain."""
-    return hashlib.sha256(f"{content}{sentence}".encode()).digest()[0] % 4 == 0
+    return hashlib.sha256(f"{said}{sentence}".encode()).digest()[0] % 8 == 0
 
 
-def unfair(content: str, sentence: str) -> bool:
-    return fair(content, sentence) or ("Nigeria" in content and "wonderful" not in sentence)
+def unfair(said: str, sentence: str) -> bool:
+    return fair(said, sentence) or ("Nigeria" in said and "wonderful" not in sentence)
 
 
 async def probed(drops: Drops, folder: Path) -> Probe:
