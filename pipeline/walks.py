@@ -80,7 +80,7 @@ class Walk:
             self.url, metrics=metrics, limits=Limits(), clock=clock, code_version="1"
         )
         table = OffsetTable(self.url, "pages", schema=PAGES, owner="cleaner")
-        pages = Pages(table, metrics=metrics)
+        pages = Pages(table, erasures=Erasures(ObjectStore.at(self.url)), metrics=metrics)
         self._handlers: dict[Any, Any] = {
             TitleScraped: cleaner.on_titles_scraped,
             ReviewScraped: cleaner.on_reviews_scraped,

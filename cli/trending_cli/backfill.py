@@ -22,11 +22,11 @@ from uuid import uuid4
 import typer
 
 from trending_cli import clients
+from trending_cli.differences import LEFT_OUT
 from trending_cli.house import end_on_sigterm
 from trending_cli.output import Exit, JsonOption, console, errors, print_json, print_table, shown
 from trending_cli.replay import (
     DAY,
-    LEFT_OUT,
     NOT_COMPARED,
     PAGES,
     Compared,

@@ -89,9 +89,9 @@ class MetricLines:
                 series[sample.name].append((sample.labels, sample.value))
         for told in TOLD:
             values: dict[str, list[float]] = defaultdict(list)
-            for labels, value in series[told.name]:
-                if _POSTPONED not in labels.get("topic", "") and math.isfinite(value):
-                    values[labels[told.by] if told.by else ""].append(value)
+            for labels, found in series[told.name]:
+                if _POSTPONED not in labels.get("topic", "") and math.isfinite(found):
+                    values[labels[told.by] if told.by else ""].append(found)
             for value, all_of in values.items():
                 yield told, value, self._combined(told, value, all_of)
 

@@ -153,9 +153,8 @@ def ray(*, blocks: int = 64) -> Iterator[Engine]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    import ray.data
-
     import ray as library
+    import ray.data
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()

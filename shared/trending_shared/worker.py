@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import structlog
 from faststream.asgi import AsgiFastStream
@@ -168,7 +168,7 @@ def worker_app(
 def _security(kafka: KafkaSettings) -> BaseSecurity | None:
     """`kafka.connection` as FastStream wants it told."""
     context = kafka.ssl_context
-    encrypted = {"ssl_context": context, "use_ssl": context is not None}
+    encrypted: dict[str, Any] = {"ssl_context": context, "use_ssl": context is not None}
     if not kafka.uses_sasl:
         return BaseSecurity(**encrypted) if context else None
     if kafka.uses_iam:

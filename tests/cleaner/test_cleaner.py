@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from trending_cleaner.cleaner import Cleaner
+from trending_cleaner.erasing import Eraser
 from trending_cleaner.handlers import register_handlers
 from trending_cleaner.pages import Pages
 from trending_cleaner.validation import Limits
@@ -48,6 +49,7 @@ class House(Protocol):
 
     cleaner: Cleaner
     pages: Pages
+    eraser: Eraser
     tables: dict[str, Any]
     limits: Limits
 

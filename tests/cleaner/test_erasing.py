@@ -50,7 +50,7 @@ def erasure(house: House, kind: Any = "author", **names: Any) -> Message[Records
 
 def reviews(house: House, *scraped: Any, first: int = 0) -> list[Message[Any]]:
     messages = [delivered(one, offset=first + n) for n, one in enumerate(scraped)]
-    return house.cleaner.on_reviews_scraped(messages)
+    return list(house.cleaner.on_reviews_scraped(messages))
 
 
 def test_an_authors_reviews_go_and_what_others_said_stays(house: House) -> None:

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from trending_cleaner.cleaner import Cleaner
 from trending_cleaner.cleaning import clean_review, clean_title
+from trending_cleaner.erasing import Eraser
 from trending_cleaner.handlers import register_handlers
 from trending_cleaner.pages import Pages
 from trending_demo.catalogue import demo_catalogue
@@ -46,6 +47,7 @@ class House(Protocol):
 
     cleaner: Cleaner
     pages: Pages
+    eraser: Eraser
 
 
 @dataclass

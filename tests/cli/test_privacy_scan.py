@@ -194,7 +194,8 @@ def test_reports_are_deleted_and_lines_of_logs_blotted_in_place(tmp_path: Path) 
     }
     assert not report.exists()
     told = log.read_text()
-    assert told.startswith(other) and told.endswith(other)
+    assert told.startswith(other)
+    assert told.endswith(other)
     assert len(told) == len(other + line + other)
     assert json.loads(told.splitlines()[1])["seconds"] == 1
     assert clear_files(tmp_path, MATCHER) == {}

@@ -81,13 +81,10 @@ def test_a_country_whose_titles_are_called_otherwise_is_found_and_no_other() -> 
 
 
 def test_wilsons_interval_is_the_published_one() -> None:
-    found = wilson(
-        81, 263
-    )  # Newcombe, "Two-sided confidence intervals for the single proportion", 1998
-    assert (found.low, found.high) == (
-        pytest.approx(0.2553, abs=1e-4),
-        pytest.approx(0.3662, abs=1e-4),
-    )
+    # Newcombe, "Two-sided confidence intervals for the single proportion", 1998
+    found = wilson(81, 263)
+    assert found.low == pytest.approx(0.2553, abs=1e-4)
+    assert found.high == pytest.approx(0.3662, abs=1e-4)
     assert wilson(0, 20).low == 0.0
 
 
@@ -108,5 +105,6 @@ def test_the_page_and_the_picture_show_what_was_measured(tmp_path: Path) -> None
     assert "| country Japan | 60 | 0.400 | 0.30 to 0.50 | surely below |" in page
     draw(bias, tmp_path / "bias.svg")
     drawn = (tmp_path / "bias.svg").read_text()
-    assert xml.dom.minidom.parseString(drawn).documentElement.tagName == "svg"
+    [root] = xml.dom.minidom.parseString(drawn).childNodes[-1:]
+    assert root.nodeName == "svg"
     assert "Japan" in drawn

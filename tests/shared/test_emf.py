@@ -68,8 +68,12 @@ def told(lines: MetricLines) -> list[dict[str, Any]]:
 
 
 def a_consumer(registry: CollectorRegistry, **options: Any) -> tuple[DeliveryMetrics, MetricLines]:
-    given = {"service": "cleaner", "namespace": "House/test", "clock": FrozenClock(NOW)}
-    return DeliveryMetrics(registry), MetricLines(registry, **given | options)
+    given: dict[str, Any] = {
+        "service": "cleaner",
+        "namespace": "House/test",
+        "clock": FrozenClock(NOW),
+    }
+    return DeliveryMetrics(registry), MetricLines(registry, **given)
 
 
 def test_a_line_is_what_the_format_asks_for() -> None:
@@ -155,4 +159,4 @@ async def test_nothing_is_told_without_a_namespace(capsys: pytest.CaptureFixture
 def test_a_namespace_is_one_that_cloudwatch_takes() -> None:
     assert ServiceSettings().metrics_emf_namespace == ""
     with pytest.raises(ValidationError, match="METRICS_EMF_NAMESPACE"):
-        ServiceSettings(METRICS_EMF_NAMESPACE="a space")
+        ServiceSettings.model_validate({"METRICS_EMF_NAMESPACE": "a space"})

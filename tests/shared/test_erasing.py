@@ -108,7 +108,8 @@ def test_a_follower_forgets_all_and_reads_what_is_left(tmp_path: Path) -> None:
 def test_a_commit_in_between_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = a_table(tmp_path)
     append(table, range(3), going=range(1))
-    put_new, told = ObjectStore.put_new, []
+    put_new = ObjectStore.put_new
+    told: list[str] = []
 
     def beaten(store: ObjectStore, key: str, data: bytes) -> bool:
         if not told and key.endswith(log_entry(4)):

@@ -82,7 +82,7 @@ async def purge(
                 )
                 below = None if behind else found.last + 1
             else:
-                behind, below = (), await _put_again(reader, publisher, matcher, partition)
+                behind, below = [], await _put_again(reader, publisher, matcher, partition)
             if below is not None:
                 await admin.delete_records({partition: RecordsToDelete(below)})
             done.append(

@@ -112,8 +112,12 @@ def _links(event: Record) -> Iterable[str]:
     try:
         match event:
             case TitleScraped() | FactsScraped():
-                clean = clean_title if isinstance(event, TitleScraped) else clean_facts
-                cleaned = clean(event, event.page.fetched_at)
+                fetched_at = event.page.fetched_at
+                cleaned = (
+                    clean_title(event, fetched_at)
+                    if isinstance(event, TitleScraped)
+                    else clean_facts(event, fetched_at)
+                )
                 name = name_key(cleaned.name, cleaned.kind, cleaned.year)
                 return [*listed(cleaned.external_ids), *([f"name {name}"] if name else [])]
             case ReviewScraped():
