@@ -157,6 +157,7 @@ def test_a_named_cluster_goes_before_all_others(tmp_path: Path) -> None:
         "KAFKA_BOOTSTRAP_SERVERS": "kafka.example:9092",
         "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
         "KAFKA_SASL_USERNAME": "tests",
+        "KAFKA_SASL_PASSWORD": "a secret of tests",
         "KAFKA_OPTS": "meant for somebody else",
     }
     with kafka_under_test(tmp_path, environ) as broker:
