@@ -20,7 +20,7 @@ from trending_scraper.testing import FETCHED_AT, CannedFetcher, a_source
 from trending_shared.clock import FrozenClock
 from trending_shared.erasures import Erasures
 from trending_shared.errors import ObjectMissing
-from trending_shared.events import ScrapeJob, TitleScraped
+from trending_shared.events import TitleScraped
 from trending_shared.imports import HOST, PartDamaged, keep_part, part_job
 from trending_shared.messages import first_message
 from trending_shared.storage import ObjectStore
@@ -88,10 +88,6 @@ async def test_no_address_leads_to_anything_else_in_the_store(store: ObjectStore
         )
     with pytest.raises(ObjectMissing):
         await fetcher.fetch(PageRequest(f"store:imports/bb/{'b' * 64}.csv.gz"), hosts={HOST})
-
-
-def test_jobs_of_parts_keep_to_one_partition() -> None:
-    assert ScrapeJob(source="csv", url=f"store:imports/bb/{'b' * 64}.csv.gz").key == HOST
 
 
 def test_who_only_imports_needs_no_contact() -> None:
