@@ -117,6 +117,9 @@ test: $(VENV)/installed-dev ## all tests, with a real Kafka (embedded if none is
 test-kill: $(VENV)/installed-dev ## each service and the broker killed in mid-walk (CATALOGUE=file.csv for a large one)
 	TEST_CATALOGUE=$(CATALOGUE) $(BIN)/python -m pytest -m slow -v $(ARGS)
 
+test-erasure: $(VENV)/installed-dev ## an author erased from a house that runs on Kafka, and every store searched for them
+	$(BIN)/python -m pytest -m slow -v tests/connected/test_erasure_on_kafka.py $(ARGS)
+
 screenshots: $(VENV)/installed-dev ## each page in both themes and two widths, as a Chromium sees it, in screenshots/
 	SCREENSHOTS=screenshots $(BIN)/python -m pytest -q tests/browser/test_looks.py $(ARGS)
 
@@ -253,4 +256,4 @@ clean: ## remove the environment and everything a run has left
 	rm -rf .dvc/cache .dvc/tmp data/demo.csv data/store data/registry data/evaluation
 	rm -rf $(VENV) $(FEAST) $(DVC) $(MOTO) site .trending .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(AIRFLOW) $(RAY)
 
-.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site images images-test install-terraform lock-terraform terraform-test install-airflow lock-airflow airflow-test workflows-check scale install-ray lock-ray test-ray tutorial fairness
+.PHONY: help demo up install install-dev lock test test-kill test-api test-parity test-s3 test-postgres test-elsewhere compare trends bench overload check fmt fmt-check lint types check-imports docs docs-check dashboards dashboards-check cards notebook clean screenshots crawl-report test-crawl install-feast lock-feast test-feast feast install-dvc lock-dvc test-dvc dvc site site-serve test-site images images-test install-terraform lock-terraform terraform-test install-airflow lock-airflow airflow-test workflows-check scale install-ray lock-ray test-ray tutorial fairness test-erasure
