@@ -30,7 +30,6 @@ ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "deploy/docker/service.Dockerfile"
 USER = 10001  # as the recipe has it
 _SUITE = "bookworm"
-_MIRROR = "http://deb.debian.org/debian"
 _BASE = "localhost/trending-base"
 # Below usr/share; Debian's slim images do without, too.
 _FOR_PEOPLE = ("doc", "info", "lintian", "locale", "man")
@@ -278,7 +277,7 @@ class Buildah:
             try:
                 # Who may not make devices has to bind the machine's, as it does in LXC.
                 kind = [] if _of_this_machine() else ["env", "container=lxc"]
-                _run([*kind, "debootstrap", "--variant=minbase", _SUITE, tree, _mirror()], log)
+                _run([*kind, "debootstrap", "--variant=minbase", _SUITE, tree, *_mirror()], log)
             finally:
                 for name in ("dev", "proc", "sys"):  # which it may have left mounted
                     subprocess.run(["umount", "--recursive", tree / name], capture_output=True)
@@ -299,7 +298,6 @@ def _strip(tree: Path) -> None:
         folder.mkdir()
     for name in ("hostname", "resolv.conf"):
         (tree / "etc" / name).write_text("")
-    (tree / "etc/apt/sources.list").write_text(f"deb {_MIRROR} {_SUITE} main\n")
 
 
 def _of_this_machine() -> bool:
@@ -313,13 +311,12 @@ def _of_this_suite() -> bool:
     return f"VERSION_CODENAME={_SUITE}" in lines
 
 
-def _mirror() -> str:
-    """Where this machine's apt gets Debian from; Debian's own address if it isn't told."""
+def _mirror() -> list[str]:
+    """Where this machine's apt gets Debian from; nothing if it isn't told: debootstrap knows one."""
     if not _of_this_suite():
-        return _MIRROR
+        return []
     wanted = ["--format", "$(REPO_URI)", "Created-By: Packages", f"Codename: {_SUITE}"]
-    told = _run(["apt-get", "indextargets", *wanted]).split()
-    return told[0] if told else _MIRROR
+    return _run(["apt-get", "indextargets", *wanted]).split()[:1]
 
 
 @dataclass
