@@ -312,7 +312,7 @@ def _of_this_suite() -> bool:
 
 
 def _mirror() -> list[str]:
-    """Where this machine's apt gets Debian from; nothing if it isn't told: debootstrap knows one."""
+    """Where this machine's apt gets Debian from; else nothing, and debootstrap knows one."""
     if not _of_this_suite():
         return []
     wanted = ["--format", "$(REPO_URI)", "Created-By: Packages", f"Codename: {_SUITE}"]
