@@ -29,7 +29,7 @@ RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
  && apt-get install --yes --quiet --no-install-recommends python3-venv \
  && python3 -m venv /tools \
  && /tools/bin/pip install --quiet --no-cache-dir -c constraints.txt uv cyclonedx-bom
-ENV PATH=/tools/bin:$PATH VIRTUAL_ENV=/app UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_SYSTEM_CERTS=1
+ENV PATH=/tools/bin:$PATH VIRTUAL_ENV=/app UV_CACHE_DIR=/uv-cache UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_SYSTEM_CERTS=1
 
 # Third-party packages first, from the two manifests and empty packages: this layer changes with
 # the manifests only. /app/lib/…/service.pth says where the packages themselves will be.
@@ -40,7 +40,7 @@ COPY shared/pyproject.toml shared/
 COPY ${FOLDER}/pyproject.toml ${FOLDER}/
 RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
-    --mount=type=cache,target=/root/.cache/uv \
+    --mount=type=cache,target=/uv-cache \
     mkdir shared/trending_shared ${FOLDER}/trending_${SERVICE} \
  && touch shared/trending_shared/__init__.py ${FOLDER}/trending_${SERVICE}/__init__.py ${FOLDER}/README.md \
  && uv venv --quiet --python /usr/bin/python3 /app \
@@ -56,7 +56,7 @@ COPY shared shared
 COPY ${FOLDER} ${FOLDER}
 RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
-    --mount=type=cache,target=/root/.cache/uv \
+    --mount=type=cache,target=/uv-cache \
     uv pip install --quiet --no-deps --target /service ./shared ./${FOLDER}
 COPY deploy/docker/sbom.py ./
 RUN cyclonedx-py environment /app --pyproject ${FOLDER}/pyproject.toml --mc-type application \
