@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from trending_cleaner.app import create_app as create_cleaner
@@ -46,7 +47,7 @@ from trending_shared.storage import ObjectStore
 from trending_shared.tables import OffsetTable
 from trending_shared.testing.encoding import HashEncoder
 from trending_shared.testing.models import a_graph, promote
-from trending_shared.topics import dead_letter_topic
+from trending_shared.topics import dead_letter_topic, read_to_end
 from trending_trainer.app import create_app as create_trainer
 from trending_trainer.settings import TrainerSettings
 
@@ -192,10 +193,6 @@ async def test_an_author_is_erased_everywhere_and_stays_so(
 
 async def read_messages_raw(kafka: KafkaSettings, topic: str) -> list[bytes]:
     """What a topic holds by now."""
-    from aiokafka import AIOKafkaConsumer, TopicPartition
-
-    from trending_shared.topics import read_to_end
-
     consumer = AIOKafkaConsumer(**kafka.connection)
     await consumer.start()
     try:
