@@ -115,8 +115,12 @@ class Shell:
         status = self._bash.stdout.readline()
         return int(status or -1), self._log.read_text(errors="replace")
 
-    def begin(self, command: str, promises: Sequence[str]) -> str:
-        """Start what stays, and wait until it has printed what is promised."""
+    def begin(self, command: str, promises: Sequence[str]) -> None:
+        """Start what stays, and wait until it has printed what is promised.
+
+        Raises:
+            TutorialWrong: it ended before, or hasn't printed it within `LIMIT`.
+        """
         log = self._folder.parent / f"staying-{len(self._staying)}"
         pid = log.with_suffix(".pid")
         self._send(f"set -m; {{ {command}\n}} </dev/null >{log} 2>&1 & echo $! >{pid}; set +m")
@@ -125,7 +129,9 @@ class Shell:
         while time.monotonic() < end:
             printed = log.read_text(errors="replace") if log.exists() else ""
             if broken(promises, printed) is None:
-                return printed
+                return
+            if not _runs(pid):
+                raise TutorialWrong(f"{command!r} has ended:\n{printed}")
             time.sleep(0.5)
         raise TutorialWrong(f"{command!r} hasn't printed {broken(promises, printed)!r}:\n{printed}")
 
@@ -152,6 +158,16 @@ class Shell:
         assert self._bash.stdin
         self._bash.stdin.write(f"{line}\n")
         self._bash.stdin.flush()
+
+
+def _runs(pid: Path) -> bool:
+    """Whether a process goes on whose number is in this file, or will be."""
+    number = pid.read_text().strip() if pid.exists() else ""
+    try:
+        os.kill(int(number or os.getpid()), 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def walk(text: str, folder: Path, *, tell: bool = True) -> list[dict[str, Any]]:
@@ -194,6 +210,8 @@ def main() -> None:
         except TutorialWrong as error:
             sys.stderr.write(f"error: {error}\n")
             raise SystemExit(1) from error
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
         seconds = round(time.monotonic() - began, 1)
     told = {"seconds": seconds, "commands": walked}
     sys.stdout.write(f"{json.dumps(told)}\n" if options.json else f"{seconds:7.1f} s  in all\n")

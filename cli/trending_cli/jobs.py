@@ -23,6 +23,7 @@ from trending_cli.output import (
     print_json,
     print_table,
     shown,
+    tell,
 )
 from trending_shared.events import ScrapeJob
 from trending_shared.messages import first_message
@@ -90,12 +91,13 @@ def publish(
     job = message.event.model_copy(update={key: value for key, value in changes.items() if value})
     message = replace(message, event=job)
     _, new = asyncio.run(ask(common, message))
+    was = "published job" if new else "somebody has published it before: job"
     if follow:
+        tell(f"{was} {message.id}")
         asyncio.run(_report(common, message.id, follow=True, as_json=as_json))
     elif as_json:
         print_json({"job_id": message.id, "published": new})
     else:
-        was = "published job" if new else "somebody has published it before: job"
         console.print(f"{was} [bold]{message.id}[/]; see `trending jobs status {message.id}`")
 
 

@@ -49,13 +49,23 @@ async def _sizes(common: CommonSettings) -> list[tuple[str, int, int]]:
 
 
 @app.command()
-def lag(as_json: JsonOption = False) -> None:
+def lag(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that have handled all.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show for each consumer group how many records it has yet to handle."""
     rows = asyncio.run(_lag(clients.settings()))
     if as_json:
         print_json([{"group": g, "topic": t, "partition": p, "lag": n} for g, t, p, n in rows])
+        return
+    behind = [row for row in rows if everything or row[-1]]
+    if behind:
+        print_table("lag", ["group", "topic", "partition", "lag"], behind)
     else:
-        print_table("lag", ["group", "topic", "partition", "lag"], rows)
+        groups = len({group for group, *_ in rows})
+        console.print(f"[green]nothing waits for any of {groups} groups[/]")
 
 
 async def _lag(common: CommonSettings) -> list[tuple[str, str, int, int]]:
@@ -66,7 +76,7 @@ async def _lag(common: CommonSettings) -> list[tuple[str, str, int, int]]:
 @app.command()
 def tail(
     topic: Annotated[str, typer.Argument(help="Topic to read.")],
-    count: Annotated[int, typer.Option("-n", min=1, help="Records to show.")] = 10,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Records to show.")] = 10,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones.")] = False,
     as_json: JsonOption = False,
 ) -> None:
