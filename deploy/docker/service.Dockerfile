@@ -36,6 +36,7 @@ ENV PATH=/tools/bin:$PATH VIRTUAL_ENV=/app UV_CACHE_DIR=/uv-cache UV_COMPILE_BYT
 ARG SERVICE
 ARG FOLDER=services/${SERVICE}
 ARG EXTRAS=
+ARG SHARED_EXTRAS=
 COPY shared/pyproject.toml shared/
 COPY ${FOLDER}/pyproject.toml ${FOLDER}/
 RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
@@ -44,7 +45,7 @@ RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     mkdir shared/trending_shared ${FOLDER}/trending_${SERVICE} \
  && touch shared/trending_shared/__init__.py ${FOLDER}/trending_${SERVICE}/__init__.py ${FOLDER}/README.md \
  && uv venv --quiet --python /usr/bin/python3 /app \
- && uv pip install --quiet -c constraints.txt --overrides overrides.txt ./shared "./${FOLDER}${EXTRAS:+[$EXTRAS]}" \
+ && uv pip install --quiet -c constraints.txt --overrides overrides.txt "./shared${SHARED_EXTRAS:+[$SHARED_EXTRAS]}" "./${FOLDER}${EXTRAS:+[$EXTRAS]}" \
  && uv pip uninstall --quiet trending-shared trending-${SERVICE} \
  && echo /service > "$(echo /app/lib/python3.*/site-packages)/service.pth"
 
