@@ -161,4 +161,4 @@ def test_ctrl_c_is_status_130(terminal: Any) -> None:
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=30)
     assert process.returncode == 130, said
-    assert said == (b"", b"")
+    assert said == (b"", f"published job {JOB}\n".encode())
