@@ -58,7 +58,10 @@ class Applied:
 
     def ask(self, target: str, **body: Any) -> Any:
         """One of AWS's JSON APIs, which moto takes without a signature."""
-        credential = f"AWS4-HMAC-SHA256 Credential=moto/20260101/eu-central-1/{target}/aws4_request"
+        service = target.partition("_")[0].lower()
+        credential = (
+            f"AWS4-HMAC-SHA256 Credential=moto/20260101/eu-central-1/{service}/aws4_request"
+        )
         answer = httpx.post(
             self.url,
             json=body,

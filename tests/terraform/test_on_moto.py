@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -58,7 +59,10 @@ def test_a_drift_report_is_written_and_found_in_the_bucket(
 ) -> None:
     for name, value in on_moto.environment.items():
         monkeypatch.setenv(name, value)
-    store = ObjectStore.at(f"s3://{on_moto.outputs['bucket']}")
+    bucket = on_moto.outputs["bucket"]
+    # Moto takes a policy without its conditions, so what is denied without TLS is denied to all.
+    httpx.delete(f"{on_moto.url}/{bucket}?policy").raise_for_status()
+    store = ObjectStore.at(f"s3://{bucket}")
     day = date(2026, 10, 31)
     folder = folder_of(day, INSIGHTS)
     assert not is_told(store, day, INSIGHTS)

@@ -148,7 +148,7 @@ def test_the_scraper_may_use_its_transactional_id(houses: Mapping[str, Any]) -> 
             each["values"]["policy"]
             for each in resources
             if each["type"] == "aws_iam_role_policy"
-            and each["index"] == "kafka"
+            and each.get("index") == "kafka"
             and '"scraper"' in each["address"]
         ]
         named = [

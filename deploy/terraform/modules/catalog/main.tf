@@ -94,8 +94,9 @@ resource "aws_db_instance" "this" {
   instance_class = var.instance_class
   db_name        = "trending"
 
+  # The provider wants a password named even where none is set. Nobody would know this one.
   username            = "trending"
-  password_wo         = var.password
+  password_wo         = coalesce(var.password, replace(uuid(), "-", ""))
   password_wo_version = var.password_version
 
   allocated_storage     = 20
