@@ -76,7 +76,11 @@ def ingestion() -> None:
 
     @task
     def store(jobs: list[str], params: dict[str, Any]) -> list[str]:
-        """Audit that each record of the jobs is a row or a reject, and how good all records are."""
+        """Audit that each record of the jobs is a row or a reject, and how good all records are.
+
+        That titles are other than before ends no run: data that drifts has to become a dataset,
+        for a model to learn from.
+        """
         for job in jobs:
             if not house.trending("jobs", "check", job, answers=(0, 1))["sound"]:
                 raise AirflowException(f"records of {job} have no row; see `trending jobs check`")
@@ -86,6 +90,7 @@ def ingestion() -> None:
             check["said"]
             for check in report["checks"]
             if check["severity"] in (("error",) if fail_on == "error" else ("error", "warning"))
+            and not check["name"].startswith("drift ")
         ]
         if bad:
             raise AirflowFailException("; ".join(bad))
