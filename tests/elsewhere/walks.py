@@ -29,10 +29,11 @@ from tests.s3_server import VERSION, ServerUnavailable, s3_server
 from tests.secured_kafka import secured_kafka
 from tests.walking import Outcome, walk
 
+from trending_cli.house import code_version
 from trending_cli.kafka_distribution import KafkaUnavailable, kafka_version
 from trending_cli.ports import free_ports
 
-OURS = ("KAFKA_", "STORE_URL", "CATALOG_URL", "AWS_", "TRENDING_HOME")
+OURS = ("KAFKA_", "STORE_URL", "CATALOG_URL", "AWS_", "TRENDING_HOME", "CODE_VERSION")
 
 # What depends on when something was looked at, and not only on what was done.
 BY_CHANCE = {
@@ -185,7 +186,9 @@ def main() -> int:
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
     (port,) = free_ports(1)
-    catalogue = {"TEST_CATALOGUE": str(options.catalogue.absolute())} if options.catalogue else {}
+    asked = {"CODE_VERSION": code_version()}  # of both walks, though somebody edits meanwhile
+    if options.catalogue:
+        asked["TEST_CATALOGUE"] = str(options.catalogue.absolute())
     outcomes: dict[str, Outcome] = {}
     failed: list[str] = []
     try:
@@ -195,7 +198,7 @@ def main() -> int:
                 home = folder / name
                 home.mkdir()
                 with ExitStack() as running:
-                    environment = dict(catalogue)
+                    environment = dict(asked)
                     if name == "elsewhere":
                         environment |= running.enter_context(servers(folder, tell))
                     running.enter_context(told(environment))
