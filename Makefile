@@ -118,7 +118,7 @@ test-kill: $(VENV)/installed-dev ## each service and the broker killed in mid-wa
 	TEST_CATALOGUE=$(CATALOGUE) $(BIN)/python -m pytest -m slow -v $(ARGS)
 
 test-erasure: $(VENV)/installed-dev ## an author erased from a house that runs on Kafka, and every store searched for them
-	$(BIN)/python -m pytest -m slow -v tests/connected/test_erasure_on_kafka.py $(ARGS)
+	$(BIN)/python -m pytest -v tests/connected/test_erasure_on_kafka.py $(ARGS)
 
 screenshots: $(VENV)/installed-dev ## each page in both themes and two widths, as a Chromium sees it, in screenshots/
 	SCREENSHOTS=screenshots $(BIN)/python -m pytest -q tests/browser/test_looks.py $(ARGS)

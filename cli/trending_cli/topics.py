@@ -25,7 +25,7 @@ from trending_cli.output import (
 from trending_shared.backlog import count_records, measure_lag
 from trending_shared.events import EVENTS
 from trending_shared.settings import CommonSettings
-from trending_shared.topics import list_partitions, read_to_end
+from trending_shared.topics import list_partitions, look_at, read_to_end
 
 app = typer.Typer(no_args_is_help=True, help="Look into Kafka's topics.")
 
@@ -110,6 +110,7 @@ async def _newest(
 
     It looks further back where offsets without a record lie in between.
     """
+    look_at(reader, partitions)
     firsts = await reader.beginning_offsets(partitions)
     ends = await reader.end_offsets(partitions)
     back = count

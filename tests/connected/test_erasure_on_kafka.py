@@ -51,7 +51,7 @@ from trending_shared.topics import dead_letter_topic, read_to_end
 from trending_trainer.app import create_app as create_trainer
 from trending_trainer.settings import TrainerSettings
 
-pytestmark = [pytest.mark.connected, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(300)]
 
 MOTH = "The airlock scene was filmed in one take and it shows in every frame"
 OWL = "I kept thinking of the cat and of nothing else for the whole second half"

@@ -142,10 +142,11 @@ def test_every_row_is_that_of_the_stream(home: Path, engine: str) -> None:
     found = trending(home, "backfill", "--engine", engine, "--check")
     assert found["equal"], found["compared"]
     tables = found["compared"]["tables"]
-    assert set(tables) == set(TABLES)
-    for name in ("titles", "reviews", "rejects", "features"):
-        assert tables[name]["same"] == len(rows_of(home, name)) > 0
     sys.stdout.write(
         f"\n{engine}: {found['pages']} pages; equal rows: "
         f"{ {name: one['same'] for name, one in tables.items()} }; seconds: {found['seconds']}\n"
     )
+    assert set(tables) == set(TABLES)
+    for name in ("titles", "reviews", "rejects", "features"):
+        assert tables[name]["same"] == len(rows_of(home, name))
+        assert tables[name]["same"] > 0 or (CATALOGUE and name == "reviews"), name

@@ -25,7 +25,13 @@ from trending_cli.privacy.scanning import Tell, record_bytes
 from trending_shared.events import EVENTS
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import CommonSettings
-from trending_shared.topics import dead_letter_topic, list_partitions, read_to_end, topic_spec
+from trending_shared.topics import (
+    dead_letter_topic,
+    list_partitions,
+    look_at,
+    read_to_end,
+    topic_spec,
+)
 
 _PAUSE = 0.5  # seconds, before it is looked again who has come how far
 
@@ -102,6 +108,7 @@ async def _look(
     reader: AIOKafkaConsumer, matcher: Matcher, partitions: Sequence[TopicPartition]
 ) -> Mapping[TopicPartition, _Hits]:
     hits: dict[TopicPartition, _Hits] = {}
+    look_at(reader, partitions)
     starts = await reader.beginning_offsets(partitions)
     async with aclosing(read_to_end(reader, starts)) as records:
         async for record in records:

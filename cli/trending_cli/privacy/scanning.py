@@ -24,7 +24,7 @@ from trending_shared.errors import ObjectMissing
 from trending_shared.reading import started
 from trending_shared.settings import CommonSettings, KafkaSettings
 from trending_shared.storage import ObjectStore
-from trending_shared.topics import list_partitions, read_to_end
+from trending_shared.topics import list_partitions, look_at
 
 KAFKA = "kafka"
 """The folder of the embedded broker, whose files are packed; what it gives out is read instead."""
@@ -139,14 +139,23 @@ async def scan_topics(kafka: KafkaSettings, matcher: Matcher, scan: Scan) -> Non
         isolation_level="read_uncommitted",
     )
     async with started(kafka, client.start, client.stop):
-        for partition in await list_partitions(kafka.connection):
-            client.assign([partition])
-            starts = await client.beginning_offsets([partition])
+        partitions = await list_partitions(kafka.connection)
+        look_at(client, partitions)
+        starts = await client.beginning_offsets(partitions)
+        ends = await client.end_offsets(partitions)
+        filled = [each for each in partitions if starts[each] < ends[each]]
+        client.assign(filled)  # once: after each assignment half a second passes
+        for partition in filled:
+            client.seek(partition, starts[partition])
+        for partition in filled:
             try:
-                async for record in read_to_end(client, starts):
-                    scan.read["records"] += 1
-                    found = matcher.find_in(record_bytes(record))
-                    scan.note("topic", f"{record.topic}:{record.partition}:{record.offset}", found)
+                while await client.position(partition) < ends[partition]:
+                    for batch in (await client.getmany(partition, timeout_ms=500)).values():
+                        for record in batch:
+                            scan.read["records"] += 1
+                            found = matcher.find_in(record_bytes(record))
+                            place = f"{record.topic}:{record.partition}:{record.offset}"
+                            scan.note("topic", place, found)
             except UnicodeDecodeError:  # a header that no client of ours can read
                 scan.unread.append(f"topic {partition.topic}:{partition.partition}")
 
