@@ -112,28 +112,28 @@ class _House:
         self, work: Work, active: int, partitions: int, cores: int | None, random: Random
     ) -> None:
         marks = min(work.batch, partitions // active) * MARK if work.shared is Shared.log else 0.0
-        shared_cpu = work.broker if cores is not None else 0.0
-        self._slice = (work.batch * (work.cpu + shared_cpu) + marks) / SLICES
-        # What the broker works is a part of the wait, and has its own place where it takes a core.
-        self._wait = max(0.0, work.wait - work.batch * shared_cpu)
+        self._slice = (work.batch * work.cpu + marks) / SLICES
+        # Where the broker shares the cores it works on a replica's last batch beside the next one.
+        self._broker_slice = work.batch * work.broker / SLICES if cores is not None else 0.0
+        self._asked, self._blocked = set[int](), set[int]()
         self._work, self._random = work, random
         self._free = active if cores is None else cores
         self._ready: deque[int] = deque()
-        self._left = [SLICES] * active
+        self._left = [SLICES] * 2 * active  # of each replica, then of the broker's work for each
         self._began = [0.0] * active
         self._heap: list[tuple[float, int, str]] = []
         self._written_at, self._lock_free_at = -1.0, 0.0
         self._attempts = 0
         self._done: list[float] = []
         for replica in range(active):
-            self._after(0.0, self._jitter(self._wait + SLICES * self._slice), replica, "ready")
+            self._after(0.0, self._jitter(work.wait + SLICES * self._slice), replica, "ready")
 
     @property
     def attempts_each(self) -> float:
         return self._attempts / max(1, len(self._done))
 
     def run(self) -> float:
-        total = COMMITS + len(self._left)
+        total = COMMITS + len(self._began)
         while len(self._done) < total:
             now, replica, what = heapq.heappop(self._heap)
             if what == "ready":
@@ -144,8 +144,10 @@ class _House:
                 self._left[replica] -= 1
                 if self._left[replica]:
                     self._ready.append(replica)
-                else:
+                elif replica < len(self._began):
                     self._write(now, replica)
+                else:
+                    self._end_broker(now, replica - len(self._began))
             elif what == "written":
                 self._end_write(now, replica)
             self._dispatch(now)
@@ -155,7 +157,9 @@ class _House:
     def _dispatch(self, now: float) -> None:
         while self._free and self._ready:
             self._free -= 1
-            self._after(now, self._slice, self._ready.popleft(), "slice")
+            who = self._ready.popleft()
+            seconds = self._slice if who < len(self._began) else self._broker_slice
+            self._after(now, seconds, who, "slice")
 
     def _write(self, now: float, replica: int) -> None:
         self._attempts += 1
@@ -172,7 +176,23 @@ class _House:
             return
         self._written_at = now
         self._done.append(now)
-        self._after(now, self._jitter(self._wait), replica, "ready")
+        if replica in self._asked:
+            self._blocked.add(replica)  # until the broker is done with the batch before
+        else:
+            self._go_on(now, replica)
+
+    def _go_on(self, now: float, replica: int) -> None:
+        if self._broker_slice:
+            self._asked.add(replica)
+            self._left[len(self._began) + replica] = SLICES
+            self._ready.append(len(self._began) + replica)
+        self._after(now, self._jitter(self._work.wait), replica, "ready")
+
+    def _end_broker(self, now: float, replica: int) -> None:
+        self._asked.remove(replica)
+        if replica in self._blocked:
+            self._blocked.remove(replica)
+            self._go_on(now, replica)
 
     def _after(self, now: float, seconds: float, replica: int, what: str) -> None:
         heapq.heappush(self._heap, (now + seconds, replica, what))

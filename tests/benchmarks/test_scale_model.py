@@ -6,8 +6,10 @@ from benchmarks.scale_model import Shared, Work, bound, grow, play, worth
 ALONE = Work(batch=100, cpu=0.001, broker=0.0001, wait=0.1)  # 0.2 s a batch: 500 events a second
 
 
-def test_one_replica_is_as_fast_as_its_batch_takes() -> None:
-    assert play(ALONE, replicas=1, partitions=12).rate == pytest.approx(500, rel=0.02)
+@pytest.mark.parametrize("cores", [None, 2])
+def test_one_replica_is_as_fast_as_its_batch_takes(cores: int | None) -> None:
+    """The broker works beside it, where it has a core."""
+    assert play(ALONE, replicas=1, partitions=12, cores=cores).rate == pytest.approx(500, rel=0.02)
 
 
 def test_replicas_that_share_nothing_are_so_many_times_as_fast_until_the_brokers_are_busy() -> None:
