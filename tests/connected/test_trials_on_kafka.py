@@ -170,7 +170,7 @@ async def told_of_the_end(store: ObjectStore, last: Experiment) -> None:
     [
         (0.9, 1, "promoted", {"better"}),
         (0.1, 1, "refused", {"worse", "futile", "guardrail"}),
-        (0.7, 100, "refused", {"guardrail"}),
+        pytest.param(0.7, 100, "refused", {"guardrail"}, marks=pytest.mark.slow),
     ],
     ids=["better", "worse", "slow"],
 )
