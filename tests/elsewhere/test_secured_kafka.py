@@ -126,6 +126,7 @@ async def test_every_kind_of_client_gets_in(
         assert await broker.ping(timeout=30)
 
 
+@pytest.mark.slow  # a client that starts just as its session of two seconds ends may give up
 async def test_sessions_that_end_while_clients_are_at_work_lose_nothing(
     secured: SecuredKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
