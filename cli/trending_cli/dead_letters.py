@@ -17,7 +17,7 @@ from trending_cli.output import (
 )
 from trending_cli.topics import describe
 from trending_shared.settings import CommonSettings
-from trending_shared.topics import list_partitions, look_at, read_to_end
+from trending_shared.topics import list_partitions, read_all
 from trending_shared.unhandled import ATTEMPT, DETAIL, ORIGIN, OURS, REASON
 
 app = typer.Typer(no_args_is_help=True, help="See, show and replay parked messages.")
@@ -38,9 +38,7 @@ async def _parked(common: CommonSettings, only: str | None = None) -> list[Any]:
             raise fail(f"no dead-letter topic {only}", Exit.NOT_FOUND)
         if not partitions:
             return []
-        look_at(reader, partitions)
-        starts = await reader.beginning_offsets(partitions)
-        async for record in read_to_end(reader, starts):
+        async for record in read_all(reader, partitions):
             found[record.topic, _origin(record)] = record
     return list(found.values())
 

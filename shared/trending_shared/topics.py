@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence, Set
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -182,6 +182,17 @@ async def read_to_end(
             for record in batch:
                 yield record
         left = {each for each in left if await reader.position(each) < ends[each]}
+
+
+async def read_all(
+    reader: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
+) -> AsyncGenerator[ConsumerRecord, None]:
+    """The records that these partitions hold by now."""
+    look_at(reader, partitions)
+    starts = await reader.beginning_offsets(partitions)
+    async with aclosing(read_to_end(reader, starts)) as records:
+        async for record in records:
+            yield record
 
 
 async def ensure_topics(

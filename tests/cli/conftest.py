@@ -23,7 +23,7 @@ from trending_shared.logs import configure_logs
 from trending_shared.messages import Message
 from trending_shared.publishing import KafkaPublisher
 from trending_shared.settings import CommonSettings, KafkaSettings, ServiceSettings
-from trending_shared.topics import all_event_topics, ensure_topics, list_partitions, read_to_end
+from trending_shared.topics import all_event_topics, ensure_topics, list_partitions, read_all
 from trending_shared.worker import Base, worker_app
 
 Handler = Callable[[Sequence[Message[Any]]], Sequence[Message[Any]]]
@@ -63,8 +63,7 @@ class Terminal:
                     for place in await list_partitions(self.kafka.connection)
                     if place.topic == topic
                 ]
-                starts = await reader.beginning_offsets(places) if places else {}
-                found = [record async for record in read_to_end(reader, starts)]
+                found = [record async for record in read_all(reader, places)]
             return id.encode() in [dict(record.headers).get("ce_id") for record in found]
 
         while not asyncio.run(holds()):

@@ -11,7 +11,7 @@ from trending_cli import clients
 from trending_cli.privacy.needles import Matcher, needles_of
 from trending_shared.erasures import Kind, names_of
 from trending_shared.settings import CommonSettings
-from trending_shared.topics import list_partitions, look_at, read_to_end
+from trending_shared.topics import list_partitions, read_all
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -177,9 +177,7 @@ def _collect_what_stays(found: Belongings, tables: Mapping[str, "pa.Table"]) -> 
 async def _collect_from_topics(found: Belongings, common: CommonSettings) -> None:
     async with clients.reader(common.kafka) as reader:
         partitions = await list_partitions(common.kafka.connection)
-        look_at(reader, partitions)
-        starts = await reader.beginning_offsets(partitions)
-        async with aclosing(read_to_end(reader, starts)) as records:
+        async with aclosing(read_all(reader, partitions)) as records:
             async for record in records:
                 _take_record(found, record)
 

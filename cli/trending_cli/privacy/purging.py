@@ -28,7 +28,7 @@ from trending_shared.settings import CommonSettings
 from trending_shared.topics import (
     dead_letter_topic,
     list_partitions,
-    look_at,
+    read_all,
     read_to_end,
     topic_spec,
 )
@@ -108,9 +108,7 @@ async def _look(
     reader: AIOKafkaConsumer, matcher: Matcher, partitions: Sequence[TopicPartition]
 ) -> Mapping[TopicPartition, _Hits]:
     hits: dict[TopicPartition, _Hits] = {}
-    look_at(reader, partitions)
-    starts = await reader.beginning_offsets(partitions)
-    async with aclosing(read_to_end(reader, starts)) as records:
+    async with aclosing(read_all(reader, partitions)) as records:
         async for record in records:
             if matcher.find_in(record_bytes(record)):
                 found = hits.setdefault(TopicPartition(record.topic, record.partition), _Hits())

@@ -143,11 +143,10 @@ async def scan_topics(kafka: KafkaSettings, matcher: Matcher, scan: Scan) -> Non
         look_at(client, partitions)
         starts = await client.beginning_offsets(partitions)
         ends = await client.end_offsets(partitions)
-        filled = [each for each in partitions if starts[each] < ends[each]]
-        client.assign(filled)  # once: after each assignment half a second passes
-        for partition in filled:
+        # One by one, so that what can't be read is named; half a second passes after an assignment.
+        for partition in partitions:
             client.seek(partition, starts[partition])
-        for partition in filled:
+            client.resume(partition)
             try:
                 while await client.position(partition) < ends[partition]:
                     for batch in (await client.getmany(partition, timeout_ms=500)).values():
