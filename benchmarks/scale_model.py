@@ -116,7 +116,7 @@ class _House:
         # Where the broker shares the cores it works on a replica's last batch beside the next one.
         self._broker_slice = work.batch * work.broker / SLICES if cores is not None else 0.0
         self._asked, self._blocked = set[int](), set[int]()
-        self._work, self._random = work, random
+        self._work, self._random, self._active = work, random, active
         self._free = active if cores is None else cores
         self._ready: deque[int] = deque()
         self._left = [SLICES] * 2 * active  # of each replica, then of the broker's work for each
@@ -133,7 +133,7 @@ class _House:
         return self._attempts / max(1, len(self._done))
 
     def run(self) -> float:
-        total = COMMITS + len(self._began)
+        total = COMMITS + self._active
         while len(self._done) < total:
             now, replica, what = heapq.heappop(self._heap)
             if what == "ready":
@@ -144,10 +144,10 @@ class _House:
                 self._left[replica] -= 1
                 if self._left[replica]:
                     self._ready.append(replica)
-                elif replica < len(self._began):
+                elif replica < self._active:
                     self._write(now, replica)
                 else:
-                    self._end_broker(now, replica - len(self._began))
+                    self._end_broker(now, replica - self._active)
             elif what == "written":
                 self._end_write(now, replica)
             self._dispatch(now)
@@ -158,7 +158,7 @@ class _House:
         while self._free and self._ready:
             self._free -= 1
             who = self._ready.popleft()
-            seconds = self._slice if who < len(self._began) else self._broker_slice
+            seconds = self._slice if who < self._active else self._broker_slice
             self._after(now, seconds, who, "slice")
 
     def _write(self, now: float, replica: int) -> None:
@@ -184,8 +184,8 @@ class _House:
     def _go_on(self, now: float, replica: int) -> None:
         if self._broker_slice:
             self._asked.add(replica)
-            self._left[len(self._began) + replica] = SLICES
-            self._ready.append(len(self._began) + replica)
+            self._left[self._active + replica] = SLICES
+            self._ready.append(self._active + replica)
         self._after(now, self._jitter(self._work.wait), replica, "ready")
 
     def _end_broker(self, now: float, replica: int) -> None:

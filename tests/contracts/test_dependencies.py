@@ -41,7 +41,7 @@ def installed_with(package: str) -> set[str]:
 
 def imported_by(package: str) -> dict[str, str]:
     """Top-level names that importing all modules of a package imports, each with one of ours
-    that does so. What a function imports, or a test for types, isn't among them.
+    that does so. What a function imports, or only a type checker sees, isn't among them.
     """
     (folder,) = find_spec(package).submodule_search_locations  # type: ignore[union-attr, misc]
     waiting = [
