@@ -26,7 +26,7 @@ from trending_cli.output import (
     tell,
 )
 from trending_shared.events import ScrapeJob
-from trending_shared.messages import first_message
+from trending_shared.messages import Message, first_message
 from trending_shared.settings import CommonSettings
 from trending_shared.sources import SourceEntry, job_of_period, read_catalogue
 from trending_shared.topics import all_event_topics, ensure_topics
@@ -90,11 +90,17 @@ def publish(
     changes = {"page": page, "max_pages": max_pages}
     job = message.event.model_copy(update={key: value for key, value in changes.items() if value})
     message = replace(message, event=job)
-    _, new = asyncio.run(ask(common, message))
+    asyncio.run(_publish(common, message, follow=follow, as_json=as_json))
+
+
+async def _publish(
+    common: CommonSettings, message: Message[ScrapeJob], *, follow: bool, as_json: bool
+) -> None:
+    _, new = await ask(common, message)
     was = "published job" if new else "somebody has published it before: job"
     if follow:
         tell(f"{was} {message.id}")
-        asyncio.run(_report(common, message.id, follow=True, as_json=as_json))
+        await _report(common, message.id, follow=True, as_json=as_json)
     elif as_json:
         print_json({"job_id": message.id, "published": new})
     else:
