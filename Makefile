@@ -13,6 +13,8 @@ DVC := deploy/dvc/.venv
 MOTO := deploy/terraform/.venv
 AIRFLOW := deploy/airflow/.venv
 RAY := deploy/ray/.venv
+# Compiling all imports anew takes each process of the house longer than it then needs to start.
+unexport PYTHONDONTWRITEBYTECODE
 FEATURES ?= $(or $(TRENDING_HOME),.trending)/features
 
 help: ## list the targets
