@@ -46,7 +46,9 @@ def test_what_was_kept_is_read_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "damaged", [None, b"", b"no gzip", gzip.compress(BODY)[:-4], gzip.compress(b"<h1>Dark</h1>")]
+    "damaged",
+    [None, b"", b"no gzip", gzip.compress(BODY)[:-4], gzip.compress(b"<h1>Dark</h1>")],
+    ids=["gone", "empty", "no gzip", "cut", "another's"],
 )
 def test_bytes_that_are_gone_or_damaged_are_missing(damaged: bytes | None) -> None:
     store = ObjectStore.at("memory:///")
