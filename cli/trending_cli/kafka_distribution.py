@@ -91,6 +91,17 @@ def resolve_jars(
     return jars
 
 
+def class_archive(java: str, jars: Path) -> Path:
+    """Where Kafka's classes lie as that very Java has parsed them, if a broker has left them.
+
+    With it Kafka starts in half the time (JEP 350: Dynamic CDS Archives). A JVM that it doesn't fit
+    does without.
+    """
+    binary = Path(java).resolve()
+    which = f"{binary} {binary.stat().st_mtime_ns}"
+    return jars.with_name(f"{jars.name}-{hashlib.sha256(which.encode()).hexdigest()[:12]}.jsa")
+
+
 def kafka_version() -> str:
     """The version of Apache Kafka that `deploy/kafka/pom.xml` pins."""
     dependencies = ElementTree.parse(RECIPE / "pom.xml").iterfind(".//{*}dependency")

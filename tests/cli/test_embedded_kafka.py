@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from trending_cli.embedded_kafka import EmbeddedKafka, KafkaUnavailable
+from trending_cli.kafka_distribution import resolve_jars
 from trending_cli.ports import free_ports
 from trending_cli.testing import KafkaUnderTest, kafka_under_test
 from trending_shared.settings import ADDRESS_FILE
@@ -82,6 +84,25 @@ async def test_records_and_address_outlive_a_restart_and_a_kill(fresh_kafka: Emb
     assert EmbeddedKafka.running(home_of(fresh_kafka)) is None
     assert fresh_kafka.start() == address
     assert await read(address, 2) == [b"Solaris", b"Stalker"]
+
+
+@pytest.mark.connected
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has mapped is read in /proc")
+def test_the_first_broker_of_a_machine_leaves_its_classes_to_the_next(tmp_path: Path) -> None:
+    jars = resolve_jars(os.environ)
+    (tmp_path / "trending-now").mkdir()
+    (tmp_path / "trending-now" / jars.name).symlink_to(jars)
+    broker = EmbeddedKafka(tmp_path, environ={**os.environ, "XDG_CACHE_HOME": str(tmp_path)})
+
+    def left() -> list[Path]:
+        return [path for path in (tmp_path / "trending-now").iterdir() if not path.is_symlink()]
+
+    with broker:
+        assert left() == []
+    (archive,) = left()
+    with broker:
+        assert str(archive) in Path(f"/proc/{broker.pid}/maps").read_text()
+    assert left() == [archive]
 
 
 @pytest.mark.connected
